@@ -1,0 +1,173 @@
+package schemas
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+)
+
+// FoldVersion numbers the meaning of the fold. It goes up whenever the same log
+// would give other states, and then every view is rebuilt from the archive.
+const FoldVersion = 1
+
+// Published says which generation readers take, and which are kept so that a
+// lagging speed layer and a rollback have theirs. It is one cell, switched by
+// compare-and-set. The zero value is a portal without a batch run: generation
+// 0 is empty and its epoch begins with the log.
+type Published struct {
+	Current int64        `json:"current"`
+	Kept    []Generation `json:"kept"` // descending by run; the current one is among them unless it is 0
+}
+
+// A Generation is what one batch run published.
+type Generation struct {
+	Run   int64   `json:"run"`
+	Cuts  []int64 `json:"cuts"`  // by partition: the offset of the run's cut; what lies below it is in the generation
+	At    int64   `json:"at"`    // when it was published, UTC microseconds
+	Model string  `json:"model"` // id of the segment model in force; empty: none yet
+}
+
+// Generation finds a kept generation by its run. Generation 0 is kept as long
+// as no other is published.
+func (p Published) Generation(run int64) (Generation, bool) {
+	for _, g := range p.Kept {
+		if g.Run == run {
+			return g, true
+		}
+	}
+	return Generation{}, run == 0 && len(p.Kept) == 0
+}
+
+// Oldest is the oldest kept generation; everything older may be deleted.
+func (p Published) Oldest() Generation {
+	if len(p.Kept) == 0 {
+		return Generation{}
+	}
+	return p.Kept[len(p.Kept)-1]
+}
+
+// Base is the youngest kept generation that is not younger than the epoch: what
+// speed works on there. ok is false where none is kept that old.
+func (p Published) Base(epoch int64) (g Generation, ok bool) {
+	if len(p.Kept) == 0 {
+		return Generation{}, true
+	}
+	for _, g := range p.Kept {
+		if g.Run <= epoch {
+			return g, true
+		}
+	}
+	return Generation{}, false
+}
+
+// Cut is the offset below which the generation holds a partition's events.
+func (g Generation) Cut(partition int32) int64 {
+	if int(partition) >= len(g.Cuts) {
+		return 0
+	}
+	return g.Cuts[partition]
+}
+
+// KeptGenerations is how many generations stay readable.
+const KeptGenerations = 3
+
+// With is p after the publication of g: g is current, and the youngest of the
+// others stay kept.
+func (p Published) With(g Generation) Published {
+	kept := append([]Generation{g}, p.Kept...)
+	return Published{Current: g.Run, Kept: kept[:min(len(kept), KeptGenerations)]}
+}
+
+// Without is p after a rollback to an older kept generation: the younger ones
+// are no longer kept.
+func (p Published) Without(to int64) (Published, error) {
+	i := slices.IndexFunc(p.Kept, func(g Generation) bool { return g.Run == to })
+	if i < 0 {
+		return p, fmt.Errorf("roll back to generation %d: it is not kept; kept are %v", to, p.runs())
+	}
+	return Published{Current: to, Kept: p.Kept[i:]}, nil
+}
+
+func (p Published) runs() []int64 {
+	var runs []int64
+	for _, g := range p.Kept {
+		runs = append(runs, g.Run)
+	}
+	return runs
+}
+
+// A Position is how far speed is in a partition: every effect of the events
+// below Offset is durable. Its cell is stamped with Offset.
+type Position struct {
+	Offset int64 `json:"offset"` // of the next event
+	Epoch  int64 `json:"epoch"`  // the greatest cut below Offset
+	At     int64 `json:"at"`     // when it was written, UTC microseconds, for a person
+	Event  int64 `json:"event"`  // event time of the latest event below Offset, UTC microseconds
+}
+
+// Origin names the log and the fold that the views were made from. A process
+// that finds another one refuses to start.
+type Origin struct {
+	Topic      string `json:"topic"`       // the broker's id of the event topic
+	Partitions int32  `json:"partitions"`  // of the event topic
+	Fold       int    `json:"foldVersion"` // FoldVersion of the program that wrote
+}
+
+// A Link is the value of l:<device> in a person's row: whether the device's
+// unit under that login exists, as of the cell's stamp.
+type Link struct {
+	Linked bool  `json:"linked"`
+	Offset int64 `json:"offset"` // of the event that made or broke it
+}
+
+// A Run is the record of one batch run.
+type Run struct {
+	Number     int64              `json:"number"`
+	State      RunState           `json:"state"`
+	Error      string             `json:"error,omitempty"`
+	Started    int64              `json:"started"` // UTC microseconds
+	Ended      int64              `json:"ended,omitempty"`
+	Steps      []Step             `json:"steps"`
+	Generation *Generation        `json:"generation,omitempty"` // what it published
+	Metrics    map[string]float64 `json:"metrics,omitempty"`    // of the model, by name
+	Settings   map[string]string  `json:"settings,omitempty"`   // seed, number of segments, ...
+}
+
+// RunState is where a run stands.
+type RunState string
+
+// States of a run.
+const (
+	RunRunning   RunState = "running"
+	RunPublished RunState = "published"
+	RunFailed    RunState = "failed"
+)
+
+// A Step is one job of a run.
+type Step struct {
+	Name    string  `json:"name"`
+	Seconds float64 `json:"seconds"`
+	Rows    int64   `json:"rows,omitempty"`
+	Note    string  `json:"note,omitempty"`
+}
+
+// DecodeJSON reads the value of a cell that holds one of the records above;
+// an empty value leaves the zero record.
+func DecodeJSON[T any](value []byte) (v T, err error) {
+	if len(value) == 0 {
+		return v, nil
+	}
+	if err = json.Unmarshal(value, &v); err != nil {
+		return v, fmt.Errorf("decode %T: %w", v, err)
+	}
+	return v, nil
+}
+
+// EncodeJSON is the value of a cell for one of the records above.
+func EncodeJSON(v any) []byte {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic(err) // records are plain structs: they always marshal
+	}
+	return b
+}
