@@ -1,0 +1,202 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"text/tabwriter"
+	"time"
+)
+
+// A config is every setting in force.
+type config struct {
+	File     string // the YAML file that was read; empty: none
+	DataDir  string
+	Zone     *time.Location
+	LogLevel slog.Level
+	Log      logConfig
+	Ingest   ingestConfig
+	Speed    speedConfig
+	Batch    batchConfig
+	Serve    serveConfig
+	Client   clientConfig
+
+	Args    []string // what stood on the command line besides settings
+	inForce []choice // one a setting, in the order of the table
+}
+
+// A logConfig says where the log is and how wide.
+type logConfig struct {
+	Brokers    []string // host:port; none: the broker in this process
+	BrokerPort int      // of the broker in this process; 0: any free one
+	Partitions int32
+}
+
+// An ingestConfig is what the collector takes, and from whom.
+type ingestConfig struct {
+	Addr          string
+	WriteKeys     map[string]digest // by source
+	AssumeConsent bool
+	Origins       []string // browsers' origins; "*": any
+	SpoolSize     int64    // bytes
+	MaxBody       int64    // bytes
+}
+
+// A digest is the SHA-256 of a write key: the key itself is nowhere stored.
+type digest = [sha256.Size]byte
+
+// A speedConfig trades the age of the views against the number of writes.
+type speedConfig struct {
+	FlushDelay time.Duration
+	Batch      int // events
+	Visitors   int // devices held in memory
+}
+
+// A batchConfig is when the batch layer runs, on what, and with what.
+type batchConfig struct {
+	ArchiveRows int
+	Segments    int
+	Restarts    int
+	Seed        uint64
+	Memory      int64 // bytes
+	Schedule    []clock
+}
+
+// A serveConfig is where answers are given.
+type serveConfig struct {
+	Addr string
+}
+
+// A clientConfig is for the commands that come through the collector's door
+// like any website: simulate and replay.
+type clientConfig struct {
+	URL      string
+	WriteKey string
+	Format   string // of the file to replay
+
+	Visitors int
+	Days     int
+	Seed     uint64
+	Rate     int    // events a second; 0: as fast as possible
+	Truth    string // file for the hidden truth; empty: none
+}
+
+// demoKey is the SHA-256 of "demo", the write key of a laptop.
+const demoKey = "2a97516c354b68848cdbd8f54a226a0a55b21ed138e207ad6c5cbb9c00aa5aea"
+
+// Commands by the settings that concern them.
+const (
+	layers    = "up ingest speed batch serve"
+	clients   = "simulate replay"
+	all       = layers + " " + clients
+	ingesting = "up ingest"
+	speeding  = "up speed"
+	batching  = "up batch"
+	serving   = "up serve"
+	timed     = "up speed batch serve simulate"
+	simulated = "simulate"
+	replayed  = "replay"
+)
+
+// settings is every setting of the program, once: its name as a flag and in the
+// YAML file (as FERNWEH_NAME_IN_CAPITALS in the environment), its default, what
+// it is for, what it may be, and which commands it concerns.
+func (c *config) settings() []setting {
+	return []setting{
+		{"config", "", "YAML file of settings; flags and environment go before it", text(&c.File), all},
+		{"log-level", "info", "least level that is logged", level(&c.LogLevel), all},
+		{"timezone", "Europe/Berlin", "the portal's time zone: days of reports, hours of the schedule", zone(&c.Zone), timed},
+		{"data-dir", "data", "directory of everything durable that this process keeps itself", filled(&c.DataDir), layers},
+
+		{"kafka-brokers", "", "Kafka to take as the log; empty: the broker in this process", brokers(&c.Log.Brokers), layers},
+		{"broker-port", "0", "port of the broker in this process on 127.0.0.1; 0: any free one", whole(&c.Log.BrokerPort, 0, 65535), layers},
+		{"partitions", "8", "partitions of the event topic, fixed for its life: the degree to which speed can be spread",
+			whole(&c.Log.Partitions, 1, 1024), layers},
+
+		{"ingest-addr", "127.0.0.1:8080", "where the collector takes events", address(&c.Ingest.Addr), ingesting},
+		{"ingest-write-keys", "web=" + demoKey, "who may send: the SHA-256 of each source's write key; the default is the key \"demo\"",
+			digests(&c.Ingest.WriteKeys), ingesting},
+		{"ingest-assume-consent", "true", "the websites ask for consent before they send: no word of a visitor counts as yes",
+			yesNo(&c.Ingest.AssumeConsent), ingesting},
+		{"ingest-cors-origins", "*", "origins of pages that may send from a browser; *: any", origins(&c.Ingest.Origins), ingesting},
+		{"ingest-spool-size", "1GiB", "disk for events that wait while Kafka is away; when it is full, senders are told to come back",
+			size(&c.Ingest.SpoolSize, 1<<20, 1<<50), ingesting},
+		{"ingest-max-body", "4MiB", "greatest request body; Segment's clients send up to 500 KB",
+			size(&c.Ingest.MaxBody, 500_000, 1<<30), ingesting},
+
+		{"speed-flush-delay", "50ms", "how long a change may wait for its write: longer makes fewer writes and older views",
+			span(&c.Speed.FlushDelay, time.Millisecond, time.Minute), speeding},
+		{"speed-batch", "5000", "events of a partition after which its changes are written without waiting",
+			whole(&c.Speed.Batch, 1, 1_000_000), speeding},
+		{"speed-visitors", "1000000", "devices held in memory; others are read again when they come back",
+			whole(&c.Speed.Visitors, 1, 1_000_000_000), speeding},
+
+		{"archive-rows", "1000000", "rows after which a file of the archive ends", whole(&c.Batch.ArchiveRows, 1, 100_000_000), batching},
+		{"batch-segments", "8", "segments that visitors are put into", whole(&c.Batch.Segments, 1, 1000), batching},
+		{"batch-restarts", "5", "times that k-means starts anew; the best is kept", whole(&c.Batch.Restarts, 1, 1000), batching},
+		{"batch-seed", "1", "seed of training: the same archive and seed give the same bytes", whole(&c.Batch.Seed, 0, 1<<62), batching},
+		{"batch-memory", "512MiB", "memory that scan and fold stay below", size(&c.Batch.Memory, 64<<20, 1<<42), batching},
+		{"batch-schedule", "10:30,19:30", "hours of the portal's day at which a run begins; empty: never by itself",
+			clocks(&c.Batch.Schedule), batching},
+
+		{"serve-addr", "127.0.0.1:8081", "where the API and the operators' page answer", address(&c.Serve.Addr), serving},
+
+		{"collector-url", "http://127.0.0.1:8080", "collector to send to", httpURL(&c.Client.URL), clients},
+		{"collector-write-key", "demo", "write key to send with", secret(filled(&c.Client.WriteKey)), clients},
+		{"simulate-visitors", "1000", "travellers of the simulated portal", whole(&c.Client.Visitors, 1, 100_000_000), simulated},
+		{"simulate-days", "30", "days of the simulated portal's history", whole(&c.Client.Days, 1, 3660), simulated},
+		{"simulate-seed", "1", "seed of the simulated portal: the same seed makes the same events", whole(&c.Client.Seed, 0, 1<<62), simulated},
+		{"simulate-rate", "0", "events a second; 0: as fast as the collector takes them", whole(&c.Client.Rate, 0, 10_000_000), simulated},
+		{"simulate-truth", "", "file to write the travellers' hidden truth to; empty: none", text(&c.Client.Truth), simulated},
+		{"replay-format", "", "format of the recorded files", text(&c.Client.Format), replayed},
+	}
+}
+
+// check finds settings that are each possible, but not together.
+func (c *config) check(command string) error {
+	var errs []error
+	if concerns(ingesting, command) {
+		errs = append(errs, c.checkIngest())
+	}
+	if concerns("up", command) && c.Ingest.Addr == c.Serve.Addr && !anyPort(c.Serve.Addr) {
+		errs = append(errs, fmt.Errorf("ingest-addr and serve-addr are both %s", c.Serve.Addr))
+	}
+	return errors.Join(errs...)
+}
+
+func (c *config) checkIngest() error {
+	if c.Ingest.MaxBody > c.Ingest.SpoolSize {
+		return fmt.Errorf("ingest-max-body %s is more than ingest-spool-size %s: such a body could never wait",
+			c.text("ingest-max-body"), c.text("ingest-spool-size"))
+	}
+	if isLoopback(c.Ingest.Addr) {
+		return nil
+	}
+	for source, key := range c.Ingest.WriteKeys {
+		if key == sha256.Sum256([]byte("demo")) {
+			return fmt.Errorf("ingest-addr %s is open to other machines, but the source %q of ingest-write-keys "+
+				"has the write key \"demo\" that everybody knows: set the SHA-256 of a key of your own, "+
+				"or listen on 127.0.0.1", c.Ingest.Addr, source)
+		}
+	}
+	return nil
+}
+
+// text is a setting as it was written.
+func (c *config) text(name string) string {
+	i := slices.IndexFunc(c.inForce, func(f choice) bool { return f.setting.name == name })
+	return c.inForce[i].text
+}
+
+// runConfig prints what is in force. Its words are masked where they are secret.
+func runConfig(_ context.Context, c *config, to console) error {
+	w := tabwriter.NewWriter(to.out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "SETTING\tVALUE\tFROM")
+	for _, f := range c.inForce {
+		fmt.Fprintf(w, "%s\t%s\t%s\n", f.setting.name, f.masked(), f.origin)
+	}
+	return w.Flush()
+}
