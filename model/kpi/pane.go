@@ -12,59 +12,119 @@ import (
 	"cmp"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"slices"
+	"strings"
 )
 
-// A Measure names what a pane counts.
-type Measure string
+// A Measure names what a pane counts. Its number lies in visitors' cells, its name
+// in rows and answers: neither is ever given to another measure.
+type Measure uint8
 
-// Measures. A session counts in the minute it starts in; every other event in
-// its own. Money is in minor units of the currency that the dimension names.
+// Measures. A session counts in the minute it starts in; everything else in the
+// minute of its event. Money is in minor units of the currency that the dimension
+// names.
 const (
-	Events        Measure = "events"
-	Pages         Measure = "pages"
-	Searches      Measure = "searches"
-	Lists         Measure = "lists"
-	Views         Measure = "views" // of offers
-	Carts         Measure = "carts"
-	Checkouts     Measure = "checkouts"
-	Bookings      Measure = "bookings"
-	Cancellations Measure = "cancellations"
-	Impressions   Measure = "impressions" // placements shown
-	Clicks        Measure = "clicks"      // placements clicked
-	Newsletters   Measure = "newsletters"
-	Revenue       Measure = "revenue"  // of bookings, by currency
-	Refunds       Measure = "refunds"  // of cancellations, by currency
-	Sessions      Measure = "sessions" // of identified devices with consent
-	Bounces       Measure = "bounces"  // sessions of a single interaction
-	Visitors      Measure = "visitors" // distinct devices, a sketch; an erasure does not shrink it
+	Events        Measure = iota + 1
+	Pages                 // and screens opened
+	Searches              // by destination too
+	Lists                 // of offers viewed
+	Views                 // of offers, by destination too
+	Carts                 // offers put into one
+	Checkouts             // steps of them
+	Bookings              // by destination too
+	Cancellations         // of bookings
+	Impressions           // placements shown
+	Clicks                // placements clicked
+	Newsletters           // subscribed
+	Revenue               // of bookings, by currency only
+	Refunds               // of cancellations, by currency only
+	Sessions              // of devices with consent
+	Bounces               // sessions of a single interaction
+	Visitors              // distinct devices, a sketch; an erasure does not shrink it
 )
+
+// measureNames are the names of the measures by their number.
+var measureNames = [...]string{
+	Events: "events", Pages: "pages", Searches: "searches", Lists: "lists", Views: "views", Carts: "carts",
+	Checkouts: "checkouts", Bookings: "bookings", Cancellations: "cancellations", Impressions: "impressions",
+	Clicks: "clicks", Newsletters: "newsletters", Revenue: "revenue", Refunds: "refunds", Sessions: "sessions",
+	Bounces: "bounces", Visitors: "visitors",
+}
+
+// String is the measure's name, as it stands in rows and answers.
+func (m Measure) String() string { return measureNames[m] }
 
 // Measures lists them all.
 func Measures() []Measure {
-	return []Measure{
-		Events, Pages, Searches, Lists, Views, Carts, Checkouts, Bookings, Cancellations,
-		Impressions, Clicks, Newsletters, Revenue, Refunds, Sessions, Bounces, Visitors,
+	ms := make([]Measure, 0, len(measureNames)-1)
+	for m := Events; int(m) < len(measureNames); m++ {
+		ms = append(ms, m)
 	}
+	return ms
 }
 
-// Dimensions of a pane, as the part before the equals sign. The empty dimension
-// is the total.
+// ParseMeasure finds a measure by its name.
+func ParseMeasure(name string) (Measure, error) {
+	for m, n := range measureNames {
+		if n == name && m > 0 {
+			return Measure(m), nil
+		}
+	}
+	return 0, fmt.Errorf("unknown measure %q; there are %s", name, strings.Join(measureNames[1:], ", "))
+}
+
+// By says what a dimension divides a measure by.
+type By uint8
+
+// Dimensions.
 const (
-	DimDestination = "destination=" // of searches, views and bookings
-	DimCurrency    = "currency="    // of revenue and refunds, which have no total
+	Total         By = iota // not divided
+	ByDestination           // of searches, views and bookings
+	ByCurrency              // of revenue and refunds, which have no total
 )
 
-// A Pane names one measure in one minute, total or in one dimension.
+var byNames = [...]string{Total: "", ByDestination: "destination", ByCurrency: "currency"}
+
+// A Dim is one part of a divided measure; the zero value is the total.
+type Dim struct {
+	By    By
+	Value string
+}
+
+// String is the dimension as it stands in rows: "", or "destination=Sylt".
+func (d Dim) String() string {
+	if d.By == Total {
+		return ""
+	}
+	return byNames[d.By] + "=" + d.Value
+}
+
+// ParseDim reads what String wrote.
+func ParseDim(s string) (Dim, error) {
+	if s == "" {
+		return Dim{}, nil
+	}
+	name, value, _ := strings.Cut(s, "=")
+	for by, n := range byNames {
+		if n == name && by > 0 {
+			return Dim{By(by), value}, nil
+		}
+	}
+	return Dim{}, fmt.Errorf("unknown dimension %q; there are %s", s, strings.Join(byNames[1:], ", "))
+}
+
+// A Pane names one measure in one minute, total or of one dimension.
 type Pane struct {
 	Measure Measure
 	Minute  int64 // since 1970 UTC
-	Dim     string
+	Dim     Dim
 }
 
 // Compare orders panes by measure, minute and dimension.
 func (p Pane) Compare(q Pane) int {
-	return cmp.Or(cmp.Compare(p.Measure, q.Measure), cmp.Compare(p.Minute, q.Minute), cmp.Compare(p.Dim, q.Dim))
+	return cmp.Or(cmp.Compare(p.Measure, q.Measure), cmp.Compare(p.Minute, q.Minute),
+		cmp.Compare(p.Dim.By, q.Dim.By), strings.Compare(p.Dim.Value, q.Dim.Value))
 }
 
 // A Delta is what one change of one history adds to a pane. For Visitors N is
@@ -76,11 +136,6 @@ type Delta struct {
 
 // Deltas are the differences that one event makes.
 type Deltas []Delta
-
-// Add notes a difference.
-func (ds *Deltas) Add(m Measure, minute int64, dim string, n int64) {
-	*ds = append(*ds, Delta{Pane{m, minute, dim}, n})
-}
 
 // Compact sums the differences of each pane, drops those that cancel out and
 // sorts the rest, so that equal changes are equal bytes.

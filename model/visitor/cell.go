@@ -116,8 +116,9 @@ type Segment struct {
 // Fold passes the next event of the device in log order into the cell, as batch
 // does and as the promise defines. Panes are left to Measure, but for what
 // cannot be read off the units in the end: visits, and events without consent.
-func (c *Cell) Fold(e *schemas.Event, device uint64, emit func(kpi.Pane, int64)) Verdict {
-	v, login := c.Filter.Pass(e)
+// The hashes are HashID and HashDevice of the event's id and device.
+func (c *Cell) Fold(e *schemas.Event, id, device uint64, emit func(kpi.Pane, int64)) Verdict {
+	v, login := c.Filter.Pass(id, e)
 	switch v {
 	case Anonymous:
 		measureEvent(e, emit)
@@ -172,7 +173,7 @@ type Visitor struct {
 func (v *Visitor) Apply(offset int64, e *schemas.Event) (Verdict, string, Decided) {
 	d := Decided{Offset: offset}
 	emit := func(p kpi.Pane, n int64) { d.Panes = append(d.Panes, kpi.Delta{Pane: p, N: n}) }
-	verdict, login := v.Filter.Pass(e)
+	verdict, login := v.Filter.Pass(HashID(e.Id), e)
 	switch verdict {
 	case Anonymous:
 		measureEvent(e, emit)
@@ -209,10 +210,4 @@ func (v *Visitor) erase(login string, emit func(kpi.Pane, int64)) (broken []Link
 	v.Units.forget(login)
 	v.Forgot.add(login)
 	return broken
-}
-
-// NextEpoch begins the cell of a new epoch: the filter goes on, the history
-// since the cut is empty.
-func (v *Visitor) NextEpoch() {
-	v.Cell = Cell{Filter: v.Filter}
 }

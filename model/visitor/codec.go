@@ -228,9 +228,9 @@ func (d *Decided) append(b []byte) []byte {
 	b = binary.AppendVarint(b, d.Offset)
 	b = appendUint(b, len(d.Panes))
 	for _, p := range d.Panes {
-		b = appendString(b, string(p.Measure))
+		b = append(b, byte(p.Measure), byte(p.Dim.By))
+		b = appendString(b, p.Dim.Value)
 		b = binary.AppendVarint(b, p.Minute)
-		b = appendString(b, p.Dim)
 		b = binary.AppendVarint(b, p.N)
 	}
 	b = appendUint(b, len(d.Links))
@@ -250,8 +250,10 @@ func (d *Decided) append(b []byte) []byte {
 func (d *Decided) read(r *reader) {
 	d.Offset = r.varint()
 	for range r.count() {
-		pane := kpi.Pane{Measure: kpi.Measure(r.string()), Minute: r.varint(), Dim: r.string()}
-		d.Panes = append(d.Panes, kpi.Delta{Pane: pane, N: r.varint()})
+		var p kpi.Delta
+		p.Measure, p.Dim.By, p.Dim.Value = kpi.Measure(r.byte()), kpi.By(r.byte()), r.string()
+		p.Minute, p.N = r.varint(), r.varint()
+		d.Panes = append(d.Panes, p)
 	}
 	for range r.count() {
 		d.Links = append(d.Links, LinkChange{r.string(), r.bool()})

@@ -51,10 +51,9 @@ type ErasedLogin struct {
 // HashID is how the filter, and the stub of an erased event, know an id.
 func HashID(id string) uint64 { return xxhash.Sum64String(id) }
 
-// Pass judges the next event of the device in log order, and says which login
-// an accepted event belongs to.
-func (f *Filter) Pass(e *schemas.Event) (v Verdict, login string) {
-	id := HashID(e.Id)
+// Pass judges the next event of the device in log order, whose id has the given
+// hash, and says which login an accepted event belongs to.
+func (f *Filter) Pass(id uint64, e *schemas.Event) (v Verdict, login string) {
 	if slices.Contains(f.IDs, id) {
 		return Duplicate, ""
 	}

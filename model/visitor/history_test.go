@@ -175,7 +175,7 @@ func TestDifferencesSumToMeasure(t *testing.T) {
 			for _, delta := range d.Panes {
 				live.emit(delta.Pane, delta.N)
 			}
-			c.Fold(e, v.Device, exact.emit)
+			c.Fold(e, visitor.HashID(e.Id), v.Device, exact.emit)
 		}
 		for i := range c.Units {
 			c.Units[i].Measure(exact.emit)
@@ -206,16 +206,16 @@ func TestCellsMergeToTheFold(t *testing.T) {
 				end = cuts[epoch]
 			}
 			for ; at < end; at++ {
-				want.Fold(log[at], 0, none)
+				want.Fold(log[at], visitor.HashID(log[at].Id), 0, none)
 				if epoch < published {
-					base.Fold(log[at], 0, none)
+					base.Fold(log[at], visitor.HashID(log[at].Id), 0, none)
 				}
 				v.Apply(int64(at), log[at])
 			}
 			if epoch >= published {
 				cells = append(cells, through(t, &v.Cell))
 			}
-			v.NextEpoch()
+			v.Cell = visitor.Cell{Filter: v.Filter}
 		}
 		got, _ := visitor.Merge(append([]*visitor.Cell{through(t, cells[0])}, cells[1:]...)...).AppendBinary(nil)
 		exp, _ := want.AppendBinary(nil)
@@ -263,7 +263,7 @@ func TestVectorIsFiniteAndNamed(t *testing.T) {
 
 func FuzzCell(f *testing.F) {
 	var c visitor.Cell
-	c.Fold(&schemas.Event{Id: "a", Device: "d", Kind: schemas.Kind_KIND_PAGE, Time: 1, AssumedConsent: true}, 1,
+	c.Fold(&schemas.Event{Id: "a", Device: "d", Kind: schemas.Kind_KIND_PAGE, Time: 1, AssumedConsent: true}, 7, 1,
 		func(kpi.Pane, int64) {})
 	b, _ := c.AppendBinary(nil)
 	f.Add(b)

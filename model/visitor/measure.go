@@ -34,7 +34,7 @@ func (m *Minute) measure(emit func(kpi.Pane, int64)) {
 	var all int64
 	for k, n := range m.Kinds {
 		all += int64(n)
-		if n > 0 && measureOf[k] != "" {
+		if n > 0 && measureOf[k] != 0 {
 			emit(kpi.Pane{Measure: measureOf[k], Minute: m.Minute}, int64(n))
 		}
 	}
@@ -43,7 +43,7 @@ func (m *Minute) measure(emit func(kpi.Pane, int64)) {
 		p.measure(m.Minute, emit)
 	}
 	for _, x := range m.Money {
-		dim := kpi.DimCurrency + x.Currency
+		dim := kpi.Dim{By: kpi.ByCurrency, Value: x.Currency}
 		if x.Booked != 0 {
 			emit(kpi.Pane{Measure: kpi.Revenue, Minute: m.Minute, Dim: dim}, x.Booked)
 		}
@@ -54,7 +54,7 @@ func (m *Minute) measure(emit func(kpi.Pane, int64)) {
 }
 
 func (p *Place) measure(minute int64, emit func(kpi.Pane, int64)) {
-	dim := kpi.DimDestination + p.Destination
+	dim := kpi.Dim{By: kpi.ByDestination, Value: p.Destination}
 	if p.Searches > 0 {
 		emit(kpi.Pane{Measure: kpi.Searches, Minute: minute, Dim: dim}, int64(p.Searches))
 	}
