@@ -1,6 +1,7 @@
 package schemas
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 
@@ -63,3 +64,8 @@ func (e *Event) Check() error {
 
 // MaxTime bounds every time in the log: the end of the year 9999 in UTC microseconds.
 const MaxTime = 253402300799999999
+
+// ErrOutOfRange says that the log no longer holds, or does not yet hold, the
+// offset that a reader must go on from. A reader stops: going on elsewhere would
+// skip events.
+var ErrOutOfRange = errors.New("offset out of range of the log")

@@ -1,7 +1,9 @@
 package schemas
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -181,4 +183,32 @@ var (
 // KeyPosition is the row that says how far speed is in a partition.
 func KeyPosition(partition int32) Key {
 	return Key{TableMeta, "w:" + strconv.Itoa(int(partition))}
+}
+
+// Since picks what a reader of generation g merges, in the order of the log: the
+// generation's own cell, if there is one, then every epoch's from g to the given
+// one (for a reader: math.MaxInt64), ascending. Cells of other generations, of
+// older epochs and of unknown columns are not for it.
+func (r Row) Since(g, epoch int64) []Cell {
+	type numbered struct {
+		at   Column
+		cell Cell
+	}
+	var picked []numbered
+	for _, c := range r.Cells {
+		col, ok := ParseColumn(c.Column)
+		if !ok || col.Number < g || col.Number > epoch || col.Family == FamilyBatch && col.Number != g {
+			continue
+		}
+		picked = append(picked, numbered{col, c})
+	}
+	slices.SortFunc(picked, func(a, b numbered) int {
+		return cmp.Or(strings.Compare(a.at.Family, b.at.Family),
+			cmp.Compare(a.at.Number, b.at.Number), cmp.Compare(a.at.Partition, b.at.Partition))
+	})
+	cells := make([]Cell, len(picked))
+	for i, p := range picked {
+		cells[i] = p.cell
+	}
+	return cells
 }
