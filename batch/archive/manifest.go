@@ -1,0 +1,159 @@
+package archive
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"slices"
+
+	"fernweh/schemas"
+)
+
+// A Manifest pins what a run folds: every file of every partition up to the
+// run's cut. It is written once and never changed.
+type Manifest struct {
+	Run        int64        `json:"run"`
+	Partitions [][]FileSpan `json:"partitions"` // by partition, in the order of the chain
+}
+
+// A FileSpan is a file and what its footer says of it.
+type FileSpan struct {
+	Name string `json:"name"`
+	schemas.Span
+}
+
+// Rows is the number of events in the manifest.
+func (m *Manifest) Rows() int64 {
+	var n int64
+	for _, files := range m.Partitions {
+		for _, f := range files {
+			n += f.Rows
+		}
+	}
+	return n
+}
+
+// Cuts are the offsets of the run's cut records by partition.
+func (m *Manifest) Cuts() []int64 {
+	cuts := make([]int64, len(m.Partitions))
+	for p, files := range m.Partitions {
+		cuts[p] = files[len(files)-1].Next - 1
+	}
+	return cuts
+}
+
+var (
+	// ErrNotYet says that the archive has not reached a run's cut in some partition.
+	ErrNotYet = errors.New("the archive has not reached the cut")
+	// ErrNoCut says that a run's cut record was overtaken by a younger one, and is
+	// therefore no cut: the run cannot publish.
+	ErrNoCut = errors.New("a younger cut stands before it")
+)
+
+// A Chain reads the archive of all partitions, and remembers the footers that it
+// has read: they never change.
+type Chain struct {
+	files      Files
+	partitions int32
+	spans      map[string]schemas.Span
+}
+
+// NewChain reads the archive in files.
+func NewChain(files Files, partitions int32) *Chain {
+	return &Chain{files, partitions, make(map[string]schemas.Span)}
+}
+
+// Manifest gives every file up to the cut of a run, in every partition, checked
+// to be a chain without a hole from the log's beginning. It is ErrNotYet while
+// the archive is behind, ErrNoCut if the run has no cut in some partition.
+func (c *Chain) Manifest(ctx context.Context, run int64) (*Manifest, error) {
+	m := &Manifest{Run: run}
+	for p := range c.partitions {
+		files, err := c.upTo(ctx, p, run)
+		if err != nil {
+			return nil, fmt.Errorf("partition %d, cut %d: %w", p, run, err)
+		}
+		m.Partitions = append(m.Partitions, files)
+	}
+	return m, nil
+}
+
+// upTo is one partition's part of a manifest.
+func (c *Chain) upTo(ctx context.Context, partition int32, run int64) ([]FileSpan, error) {
+	names, err := list(ctx, c.files, partition)
+	if err != nil {
+		return nil, err
+	}
+	var files []FileSpan
+	var before schemas.Span
+	for _, name := range names {
+		s, err := c.span(ctx, name)
+		if err != nil {
+			return nil, err
+		}
+		if s.Partition != partition || s.First != before.Next || s.Epoch != before.EpochAfter() {
+			return nil, fmt.Errorf("%s holds partition %d from offset %d in epoch %d; the chain goes on with partition %d at %d in epoch %d",
+				name, s.Partition, s.First, s.Epoch, partition, before.Next, before.EpochAfter())
+		}
+		files = append(files, FileSpan{name, s})
+		before = s
+		if s.Cut == run {
+			return files, nil
+		}
+		if s.Cut > run {
+			return nil, fmt.Errorf("cut %d ends %s: %w", s.Cut, name, ErrNoCut)
+		}
+	}
+	return nil, ErrNotYet
+}
+
+func (c *Chain) span(ctx context.Context, name string) (schemas.Span, error) {
+	if s, known := c.spans[name]; known {
+		return s, nil
+	}
+	s, err := ReadSpan(ctx, c.files, name)
+	if err != nil {
+		return s, err
+	}
+	c.spans[name] = s
+	return s, nil
+}
+
+func manifestName(run int64) string { return fmt.Sprintf("manifests/%019d.json", run) }
+
+// Pin writes the manifest, unless the run has one already: then that one counts.
+func Pin(ctx context.Context, files Files, m *Manifest) (*Manifest, error) {
+	name := manifestName(m.Run)
+	_, err := files.Create(ctx, name, func(w io.Writer) error { return json.NewEncoder(w).Encode(m) })
+	if err != nil {
+		return nil, fmt.Errorf("write %s: %w", name, err)
+	}
+	return ReadManifest(ctx, files, m.Run)
+}
+
+// ReadManifest reads what a run has pinned.
+func ReadManifest(ctx context.Context, files Files, run int64) (*Manifest, error) {
+	m := new(Manifest)
+	err := files.Open(ctx, manifestName(run), func(r io.ReaderAt, size int64) error {
+		return json.NewDecoder(io.NewSectionReader(r, 0, size)).Decode(m)
+	})
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("run %d has pinned no manifest: %w", run, err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", manifestName(run), err)
+	}
+	return m, nil
+}
+
+func sortByOffset(names []string) {
+	slices.SortFunc(names, func(a, b string) int {
+		x, _ := firstOffset(a)
+		y, _ := firstOffset(b)
+		return cmp.Compare(x, y)
+	})
+}
