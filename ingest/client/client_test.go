@@ -103,8 +103,12 @@ func visits(devices, n int) []client.Event {
 }
 
 func TestEventsOfADeviceArriveInOrder(t *testing.T) {
-	refuse := func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "the spool is full", http.StatusTooManyRequests) }
-	broken := func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no broker", http.StatusServiceUnavailable) }
+	refuse := func(w http.ResponseWriter, _ *http.Request) {
+		http.Error(w, "the spool is full", http.StatusTooManyRequests)
+	}
+	broken := func(w http.ResponseWriter, _ *http.Request) {
+		http.Error(w, "no broker", http.StatusServiceUnavailable)
+	}
 	hangUp := func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }
 	moods := []http.HandlerFunc{refuse, hangUp, broken, refuse, hangUp}
 
