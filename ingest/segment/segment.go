@@ -1,0 +1,130 @@
+// Package segment reads the Segment HTTP protocol: the calls of any Segment
+// client become events of the log.
+//
+// It is a pure function of the request: the same bytes give the same events
+// with the same ids, so that a client's retry is recognised as one. A call that
+// can't be an event harms no other call of its batch. What no field of an event
+// holds stays in its properties as JSON, except what identifies a person without
+// need (see docs/formats/collector.md).
+package segment
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"fernweh/schemas"
+)
+
+// A Body is the body of a request that is JSON.
+type Body struct {
+	top   object
+	calls []value
+}
+
+// A SyntaxError says where a body is not what it should be.
+type SyntaxError struct {
+	Offset int64 // bytes from the beginning
+	Err    error
+}
+
+func (e *SyntaxError) Error() string {
+	return fmt.Sprintf("body is not JSON at byte %d: %v", e.Offset, e.Err)
+}
+
+func (e *SyntaxError) Unwrap() error { return e.Err }
+
+// ErrNoCalls says that a body is JSON but neither a batch nor a call.
+var ErrNoCalls = errors.New(`body is neither an object with an array "batch" nor one call`)
+
+// Parse checks a body to its last byte and finds its calls: the elements of
+// "batch", or itself.
+func Parse(body []byte) (*Body, error) {
+	if err := checkSyntax(body); err != nil {
+		return nil, err
+	}
+	text := string(body) // the strings of all events are parts of it
+	whole := value(text[skipSpace(text, 0):])
+	if !whole.isObject() {
+		return nil, ErrNoCalls
+	}
+	b := &Body{top: object(nil).fields(whole)}
+	batch := b.top.peek("batch")
+	switch {
+	case batch == nil:
+		b.calls = []value{whole[:skipValue(string(whole), 0)]}
+	case batch.value.isArray():
+		batch.value.elements(func(v value) { b.calls = append(b.calls, v) })
+	default:
+		return nil, ErrNoCalls
+	}
+	return b, nil
+}
+
+// checkSyntax holds body against RFC 8259. Text that isn't UTF-8 is left to the
+// event that it stands in.
+func checkSyntax(body []byte) error {
+	buf := jsontext.NewDecoder(bytes.NewBuffer(body),
+		jsontext.AllowInvalidUTF8(true), jsontext.AllowDuplicateNames(true))
+	_, err := buf.ReadValue()
+	if err == nil {
+		_, err = buf.ReadToken()
+		switch {
+		case err == io.EOF:
+			return nil
+		case err == nil:
+			err = errors.New("a second value follows the first")
+		}
+	}
+	var syntax *jsontext.SyntacticError
+	switch {
+	case err == io.EOF:
+		return &SyntaxError{0, errors.New("body is empty")}
+	case errors.As(err, &syntax):
+		return &SyntaxError{syntax.ByteOffset, syntax.Err}
+	}
+	return &SyntaxError{buf.InputOffset(), err}
+}
+
+// WriteKey is the key that stands in the body.
+func (b *Body) WriteKey() string {
+	if f := b.top.peek("writeKey"); f != nil {
+		key, _ := f.value.text()
+		return key
+	}
+	return ""
+}
+
+// Len is the number of calls.
+func (b *Body) Len() int { return len(b.calls) }
+
+// A Request is what an event takes from the request around it.
+type Request struct {
+	Type           string // of a call that doesn't say it itself, by endpoint; empty: a batch
+	Received       int64  // UTC microseconds
+	Source         string
+	AssumedConsent bool
+	UserAgent      string // header; only the device class of it is kept
+	MaxEvent       int    // bytes of one call
+}
+
+// An Item is what became of one call: an event, or the reason why not.
+type Item struct {
+	ID       string         // as the client knows it, else the id made of it
+	Event    *schemas.Event // nil: rejected
+	Reason   string         // one sentence for a person
+	Original string         // the call as it came
+}
+
+// Items maps the calls in their order.
+func (b *Body) Items(r Request) []Item {
+	m := newMapper(b.top, r)
+	items := make([]Item, len(b.calls))
+	for i, call := range b.calls {
+		items[i] = m.item(call, i)
+	}
+	return items
+}
