@@ -1,0 +1,64 @@
+package embedded
+
+import "fernweh/schemas"
+
+// The encodings of the embedded store, for its tests.
+
+// EncodeKey is the key of a cell.
+func EncodeKey(key schemas.Key, column string) []byte { return appendCell(nil, key, column) }
+
+// DecodeKey takes a key apart.
+func DecodeKey(b []byte) (schemas.Key, string, error) {
+	n := splitRow(b)
+	key, err := parseRow(b[:n])
+	return key, string(b[n:]), err
+}
+
+// SplitRow is where the row ends in a key.
+func SplitRow(b []byte) int { return splitRow(b) }
+
+// Successor is the smallest key behind all that begin with prefix.
+func Successor(prefix []byte) []byte { return successor(nil, prefix) }
+
+// EncodePut is the operand of a cell written.
+func EncodePut(stamp int64, value []byte) []byte { return put(stamp, value).append(nil) }
+
+// EncodeRemoval is the operand of a delete.
+func EncodeRemoval(stamp int64) []byte { return removal(stamp).append(nil) }
+
+// Join composes encoded operands, oldest first, as a compaction does that can't
+// see what lies below.
+func Join(operands ...[]byte) ([]byte, error) {
+	m, err := merger().Merge(nil, operands[0])
+	for _, o := range operands[1:] {
+		if err == nil {
+			err = m.MergeNewer(o)
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	b, _, err := m.Finish(false)
+	return b, err
+}
+
+// JoinOlder is Join with the operands given newest first.
+func JoinOlder(operands ...[]byte) ([]byte, error) {
+	m, err := merger().Merge(nil, operands[0])
+	for _, o := range operands[1:] {
+		if err == nil {
+			err = m.MergeOlder(o)
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	b, _, err := m.Finish(false)
+	return b, err
+}
+
+// Standing is the cell that an operand leaves.
+func Standing(b []byte) (stamp int64, value []byte, present bool, err error) {
+	o, err := parseOperand(b)
+	return o.stamp, o.value, o.present, err
+}
