@@ -171,10 +171,19 @@ func firstOffset(name string) (int64, error) {
 	return first, nil
 }
 
+// worthCompressing is the number of rows below which a file is left as it is: the
+// library makes an encoder of a megabyte for every page, which costs more than a
+// few rows can win.
+const worthCompressing = 1024
+
 // write makes one Parquet file: a single row group, zstd, dictionaries, statistics.
 func write(out io.Writer, s schemas.Span, batch arrow.Record) error {
+	codec := compress.Codecs.Zstd
+	if s.Rows < worthCompressing {
+		codec = compress.Codecs.Uncompressed
+	}
 	props := parquet.NewWriterProperties(
-		parquet.WithCompression(compress.Codecs.Zstd),
+		parquet.WithCompression(codec),
 		parquet.WithDictionaryDefault(true),
 		parquet.WithDictionaryPageSizeLimit(8<<20),
 		parquet.WithStats(true),

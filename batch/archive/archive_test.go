@@ -141,7 +141,9 @@ func same(a, b schemas.Record) bool {
 
 func inOrder(t *rapid.T, files shelf) []string {
 	names := slices.Collect(maps.Keys(files))
-	slices.SortFunc(names, func(a, b string) int { return strings.Compare(a[strings.LastIndex(a, "/"):], b[strings.LastIndex(b, "/"):]) })
+	slices.SortFunc(names, func(a, b string) int {
+		return strings.Compare(a[strings.LastIndex(a, "/"):], b[strings.LastIndex(b, "/"):])
+	})
 	return names
 }
 

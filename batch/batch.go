@@ -1,0 +1,107 @@
+// Package batch computes everything again, exactly, from the whole history.
+//
+// A run cuts the log, folds the archive below its cut with the code that speed
+// runs too, writes the result beside what is published, judges it, and switches
+// by one small write. Until that write nothing of it counts; after it, all does.
+package batch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"fernweh/batch/archive"
+	"fernweh/schemas"
+)
+
+// Views is the view store. Get and Put are as speed has them. CompareAndSet
+// replaces a value only if it is still the old one (nil: absent).
+type Views interface {
+	Get(ctx context.Context, keys ...schemas.Key) ([]schemas.Row, error)
+	Put(ctx context.Context, cells ...schemas.Cell) error
+	CompareAndSet(ctx context.Context, key schemas.Key, column string, old, new []byte) (bool, error)
+	Scan(ctx context.Context, table schemas.Table, from, to string, take func(schemas.Row) error) error
+	Delete(ctx context.Context, cells ...schemas.Cell) error
+}
+
+// Log is what a run writes to the log. AppendCut writes the record of the run's
+// cut into every partition; after an error it may stand in some of them.
+// Announce tells other programs what is published.
+type Log interface {
+	AppendCut(ctx context.Context, run int64) error
+	Announce(ctx context.Context, key string, value []byte) error
+}
+
+// Reader gives each partition of the event topic to one goroutine, as speed has it.
+type Reader interface {
+	Consume(ctx context.Context, open func(ctx context.Context, partition int32) (
+		start int64, handle func(context.Context, []schemas.Record) error, err error)) error
+}
+
+// Settings say how a run computes.
+type Settings struct {
+	Partitions  int32
+	Segments    int           // wanted; there are fewer where fewer visitors differ
+	Restarts    int           // of k-means
+	Seed        uint64        // of k-means
+	Memory      int64         // bytes that the fold may take, roughly
+	Sample      int           // units that segments are trained on
+	ArchiveRows int64         // rows after which a file of the archive ends
+	Patience    time.Duration // how long the archive may take to reach a cut
+	Grace       time.Duration // how long a generation that is no longer kept can still be read
+	Holder      string        // names this process in the lease
+}
+
+// A Layer is the batch layer of one process.
+type Layer struct {
+	Settings
+	Views Views
+	Log   Log
+	Files archive.Files
+	Now   func() time.Time
+}
+
+// Archive writes the log into the archive until ctx is done. A failure delays it
+// and loses nothing: it begins again at the end of the chain.
+func (l *Layer) Archive(ctx context.Context, log Reader) error {
+	const first, longest = 50 * time.Millisecond, 5 * time.Second
+	wait := first
+	for {
+		began := l.Now()
+		err := log.Consume(ctx, l.open)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if errors.Is(err, schemas.ErrOutOfRange) {
+			return fmt.Errorf("archive: %w", err)
+		}
+		if l.Now().Sub(began) > time.Minute {
+			wait = first
+		}
+		slog.ErrorContext(ctx, "the archive begins again at the end of its chain", "error", err, "in", wait)
+		if !pause(ctx, wait) {
+			return nil
+		}
+		wait = min(2*wait, longest)
+	}
+}
+
+func (l *Layer) open(ctx context.Context, partition int32) (int64, func(context.Context, []schemas.Record) error, error) {
+	w, err := archive.NewWriter(ctx, l.Files, partition, l.ArchiveRows)
+	if err != nil {
+		return 0, nil, err
+	}
+	return w.Start(), w.Handle, nil
+}
+
+// pause waits, and says whether there is still work to do then.
+func pause(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(d):
+		return true
+	}
+}

@@ -1,0 +1,299 @@
+package batch
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"runtime"
+	"slices"
+	"sync/atomic"
+
+	"fernweh/batch/archive"
+	"fernweh/model/cluster"
+	"fernweh/model/kpi"
+	"fernweh/model/visitor"
+	"fernweh/schemas"
+
+	"github.com/apache/arrow/go/v15/arrow"
+	"github.com/apache/arrow/go/v15/arrow/array"
+	"golang.org/x/sync/errgroup"
+)
+
+// A fold makes one generation's views from a manifest.
+//
+// Work is divided by partition and, where a partition is too large for the
+// memory that may be used, by device within it, so that whoever works on a share
+// has every event of its devices in log order and shares nothing. What must hold
+// for all shares (panes, a sample for training) is small.
+type fold struct {
+	files    archive.Files
+	manifest *archive.Manifest
+	memory   int64 // bytes that all shares in work may take, roughly
+	sample   int   // vectors kept for training
+	workers  int
+	put      func(ctx context.Context, cells []schemas.Cell) error
+	run      int64
+	rows     atomic.Int64 // done so far
+}
+
+// folded is what a fold leaves beside the visitors that it has written.
+type folded struct {
+	totals   *kpi.Totals
+	sample   sample
+	devices  int64
+	units    int64
+	verdicts [visitor.Reset + 1]int64
+}
+
+// A share is the devices of a partition whose hash, modulo of, is part.
+type share struct {
+	partition int
+	part, of  uint64
+}
+
+// bytesPerRow is what the state of a device takes in memory for each of its
+// events, measured on the simulated portal with some reserve.
+const bytesPerRow = 250
+
+// shares divides the manifest.
+func (f *fold) shares() []share {
+	var out []share
+	for p, files := range f.manifest.Partitions {
+		var rows int64
+		for _, s := range files {
+			rows += s.Rows
+		}
+		of := uint64(rows*bytesPerRow*int64(f.workers)/max(f.memory, 1)) + 1
+		for part := range of {
+			out = append(out, share{p, part, of})
+		}
+	}
+	return out
+}
+
+// all folds every share and writes its visitors.
+func (f *fold) all(ctx context.Context) (*folded, error) {
+	if f.workers == 0 {
+		f.workers = runtime.GOMAXPROCS(0)
+	}
+	shares := f.shares()
+	parts := make([]*folded, f.workers)
+	var next atomic.Int64
+	g, ctx := errgroup.WithContext(ctx)
+	for w := range parts {
+		parts[w] = newFolded(f.sample)
+		g.Go(func() error {
+			for {
+				i := int(next.Add(1)) - 1
+				if i >= len(shares) {
+					return nil
+				}
+				if err := f.share(ctx, shares[i], parts[w]); err != nil {
+					return fmt.Errorf("fold partition %d, share %d of %d: %w", shares[i].partition, shares[i].part+1, shares[i].of, err)
+				}
+			}
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	for _, p := range parts[1:] {
+		parts[0].merge(p)
+	}
+	parts[0].sample.finish()
+	return parts[0], nil
+}
+
+func newFolded(size int) *folded {
+	return &folded{totals: kpi.NewTotals(), sample: sample{size: size}}
+}
+
+func (f *folded) merge(o *folded) {
+	f.totals.Merge(o.totals)
+	f.sample.merge(&o.sample)
+	f.devices += o.devices
+	f.units += o.units
+	for v, n := range o.verdicts {
+		f.verdicts[v] += n
+	}
+}
+
+// share folds one share.
+func (f *fold) share(ctx context.Context, s share, into *folded) error {
+	w := worker{share: s, into: into, devices: make(map[string]*device)}
+	for _, file := range f.manifest.Partitions[s.partition] {
+		if err := archive.Scan(ctx, f.files, file, schemas.FoldColumns(), w.batch); err != nil {
+			return err
+		}
+		if s.part == s.of-1 {
+			f.rows.Add(file.Rows)
+		}
+	}
+	return f.write(ctx, &w)
+}
+
+// A worker holds the devices of one share.
+type worker struct {
+	share
+	into    *folded
+	devices map[string]*device
+	rows    schemas.RowReader
+	byIndex []*device // devices of the batch's dictionary; nil: of another share
+}
+
+type device struct {
+	visitor.Cell
+	hash uint64
+}
+
+// batch folds the rows of one record batch.
+func (w *worker) batch(b arrow.Record) error {
+	names, index, err := column(b, "device")
+	if err != nil {
+		return err
+	}
+	ids, ok := b.Column(b.Schema().FieldIndices(schemas.ColumnID)[0]).(*array.Uint64)
+	if !ok {
+		return fmt.Errorf("column %s is not of type uint64", schemas.ColumnID)
+	}
+	if err := w.rows.Bind(b); err != nil {
+		return err
+	}
+	w.resolve(names)
+	emit := w.into.totals.Add
+	var r schemas.Record
+	for i, n := range index {
+		d := w.byIndex[n]
+		if d == nil {
+			continue
+		}
+		w.rows.Read(i, &r)
+		v := d.Fold(r.Event, ids.Value(i), d.hash, emit)
+		w.into.verdicts[v]++
+	}
+	return nil
+}
+
+// column is a column of strings as a dictionary.
+func column(b arrow.Record, name string) (values []string, index []int32, err error) {
+	at := b.Schema().FieldIndices(name)
+	if len(at) == 1 {
+		if d, ok := b.Column(at[0]).(*array.Dictionary); ok {
+			if values, index = schemas.Dictionary(d); values != nil {
+				return values, index, nil
+			}
+		}
+	}
+	return nil, nil, fmt.Errorf("column %s is not a dictionary of strings", name)
+}
+
+// resolve finds or makes the devices of a batch's dictionary.
+func (w *worker) resolve(names []string) {
+	w.byIndex = slices.Grow(w.byIndex[:0], len(names))[:len(names)]
+	for i, name := range names {
+		hash := visitor.HashDevice(name)
+		if hash%w.of != w.part {
+			w.byIndex[i] = nil
+			continue
+		}
+		d := w.devices[name]
+		if d == nil {
+			d = &device{hash: hash}
+			w.devices[name] = d
+		}
+		w.byIndex[i] = d
+	}
+}
+
+// chunk is how many visitors are written at a time.
+const chunk = 1000
+
+// write measures the devices and writes their cells of the generation.
+func (f *fold) write(ctx context.Context, w *worker) error {
+	column := schemas.ColumnBatch(f.run)
+	cells := make([]schemas.Cell, 0, chunk)
+	for _, name := range slices.Sorted(maps.Keys(w.devices)) {
+		d := w.devices[name]
+		w.into.device(name, d)
+		b, err := d.AppendBinary(nil)
+		if err != nil {
+			return err
+		}
+		cells = append(cells, schemas.Cell{Key: schemas.VisitorKey(name), Column: column, Stamp: f.run, Value: b})
+		if len(cells) == chunk {
+			if err := f.put(ctx, cells); err != nil {
+				return fmt.Errorf("write visitors: %w", err)
+			}
+			cells = cells[:0]
+		}
+	}
+	if len(cells) == 0 {
+		return nil
+	}
+	if err := f.put(ctx, cells); err != nil {
+		return fmt.Errorf("write visitors: %w", err)
+	}
+	return nil
+}
+
+// device adds what a device leaves in panes and sample.
+func (f *folded) device(name string, d *device) {
+	f.devices++
+	for i := range d.Units {
+		u := &d.Units[i]
+		u.Measure(f.totals.Add)
+		if u.Login == "" && d.FirstLogin != "" && d.Units.Unit(d.FirstLogin) != nil {
+			continue // looked at together with the login that it led to
+		}
+		f.units++
+		f.sample.add(visitor.HashID(name+"\x00"+u.Login), d.Units.Person(u.Login, d.FirstLogin))
+	}
+}
+
+// A sample keeps the vectors of the units with the smallest hashes, so that it
+// is the same whoever folds what in which order.
+type sample struct {
+	size  int
+	of    []sampled
+	limit uint64 // hashes above it are not among the smallest; 0: not known yet
+}
+
+type sampled struct {
+	hash   uint64
+	vector []float64
+}
+
+func (s *sample) add(hash uint64, h *visitor.History) {
+	if s.limit > 0 && hash > s.limit {
+		return
+	}
+	s.of = append(s.of, sampled{hash, h.Vector(make([]float64, 0, len(visitor.Features())))})
+	if len(s.of) >= 2*s.size {
+		s.finish()
+	}
+}
+
+func (s *sample) merge(o *sample) {
+	s.of = append(s.of, o.of...)
+	s.finish()
+}
+
+// finish keeps the smallest hashes, ascending.
+func (s *sample) finish() {
+	slices.SortFunc(s.of, func(a, b sampled) int { return cmp.Compare(a.hash, b.hash) })
+	if len(s.of) >= s.size {
+		s.of = s.of[:s.size]
+		s.limit = s.of[s.size-1].hash
+	}
+}
+
+// matrix is the sample for training, a row a unit.
+func (s *sample) matrix() cluster.Matrix {
+	dims := len(visitor.Features())
+	m := cluster.Matrix{Dims: dims, Values: make([]float64, 0, dims*len(s.of))}
+	for _, x := range s.of {
+		m.Values = append(m.Values, x.vector...)
+	}
+	return m
+}

@@ -1,0 +1,60 @@
+package batch
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"fernweh/schemas"
+)
+
+// prune deletes what is older than every kept generation. It runs at the
+// beginning of a run, when no reader can still have an older list of kept ones
+// than the last publication's: that was longer ago than the grace.
+func (r *run) prune(ctx context.Context, step *schemas.Step) error {
+	published, _, err := r.published(ctx)
+	if err != nil {
+		return err
+	}
+	oldest := published.Oldest()
+	if oldest.Run == 0 || r.Now().Sub(time.UnixMicro(published.Kept[0].At)) < r.Grace {
+		return nil
+	}
+	for _, table := range []schemas.Table{schemas.TableVisitors, schemas.TablePanes} {
+		n, err := r.pruneTable(ctx, table, oldest.Run)
+		if err != nil {
+			return fmt.Errorf("delete old cells of %s: %w", table, err)
+		}
+		step.Rows += n
+	}
+	return nil
+}
+
+// pruneTable deletes the cells of generations and epochs before the oldest kept.
+func (r *run) pruneTable(ctx context.Context, table schemas.Table, oldest int64) (n int64, err error) {
+	var old []schemas.Cell
+	flush := func() error {
+		if len(old) == 0 {
+			return nil
+		}
+		err := r.Views.Delete(ctx, old...)
+		n += int64(len(old))
+		old = old[:0]
+		return err
+	}
+	err = r.Views.Scan(ctx, table, "", "", func(row schemas.Row) error {
+		for _, c := range row.Cells {
+			if col, ok := schemas.ParseColumn(c.Column); ok && col.Number < oldest {
+				old = append(old, schemas.Cell{Key: row.Key, Column: c.Column, Stamp: c.Stamp})
+			}
+		}
+		if len(old) >= chunk {
+			return flush()
+		}
+		return nil
+	})
+	if err == nil {
+		err = flush()
+	}
+	return n, err
+}

@@ -1,0 +1,368 @@
+package batch
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"strconv"
+	"sync"
+	"time"
+
+	"fernweh/batch/archive"
+	"fernweh/model/cluster"
+	"fernweh/model/kpi"
+	"fernweh/model/visitor"
+	"fernweh/schemas"
+)
+
+// Progress hears of a run after every step, and while one works: done of all, in
+// rows.
+type Progress func(run schemas.Run, done, all int64)
+
+// Run makes a generation and publishes it. The record that it returns, also with
+// an error, is the one that lies in the store.
+func (l *Layer) Run(ctx context.Context, progress Progress) (schemas.Run, error) {
+	release, err := l.lease(ctx)
+	if err != nil {
+		return schemas.Run{}, err
+	}
+	defer release()
+	number, err := l.number(ctx)
+	if err != nil {
+		return schemas.Run{}, err
+	}
+	r := &run{Layer: l, progress: progress, record: schemas.Run{
+		Number: number, State: schemas.RunRunning, Started: l.Now().UnixMicro(),
+		Settings: map[string]string{
+			"segments": strconv.Itoa(l.Segments), "restarts": strconv.Itoa(l.Restarts),
+			"seed": strconv.FormatUint(l.Seed, 10), "fold": strconv.Itoa(schemas.FoldVersion),
+		},
+		Metrics: make(map[string]float64),
+	}}
+	if progress == nil {
+		r.progress = func(schemas.Run, int64, int64) {}
+	}
+	err = r.steps(ctx)
+	if err != nil {
+		r.record.State, r.record.Error = schemas.RunFailed, err.Error()
+		err = fmt.Errorf("run %d: %w", number, err)
+	}
+	r.record.Ended = l.Now().UnixMicro()
+	// The record is worth keeping also when it was ctx that ended the run.
+	if saved := r.save(context.WithoutCancel(ctx)); saved != nil {
+		err = errors.Join(err, saved)
+	}
+	return r.record, err
+}
+
+// A run is one run in work.
+type run struct {
+	*Layer
+	progress Progress
+	record   schemas.Run
+
+	manifest *archive.Manifest
+	folded   *folded
+	model    string // id of the model that the generation is published with
+}
+
+func (r *run) steps(ctx context.Context) error {
+	steps := []struct {
+		name string
+		work func(context.Context, *schemas.Step) error
+	}{
+		{"prune", r.prune},
+		{"cut", r.cut},
+		{"archive", r.await},
+		{"fold", r.fold},
+		{"panes", r.panes},
+		{"segments", r.segments},
+		{"publish", r.publish},
+	}
+	for _, s := range steps {
+		began := r.Now()
+		r.record.Steps = append(r.record.Steps, schemas.Step{Name: s.name})
+		step := &r.record.Steps[len(r.record.Steps)-1]
+		if err := r.save(ctx); err != nil {
+			return err
+		}
+		err := s.work(ctx, step)
+		step.Seconds = r.Now().Sub(began).Seconds()
+		if err != nil {
+			return fmt.Errorf("%s: %w", s.name, err)
+		}
+		r.progress(r.record, 0, 0)
+	}
+	return nil
+}
+
+// save writes the run's record.
+func (r *run) save(ctx context.Context) error {
+	cell := schemas.Cell{
+		Key: schemas.RunKey(r.record.Number), Column: schemas.ColumnValue, Stamp: r.record.Number,
+		Value: schemas.EncodeJSON(r.record),
+	}
+	if err := r.Views.Put(ctx, cell); err != nil {
+		return fmt.Errorf("write record of run %d: %w", r.record.Number, err)
+	}
+	return nil
+}
+
+// cut writes the run's cut into every partition. Where it stands, and whether it
+// is one, only the log says.
+func (r *run) cut(ctx context.Context, _ *schemas.Step) error {
+	return r.Log.AppendCut(ctx, r.record.Number)
+}
+
+// await waits until the archive holds the log up to the cut, and pins it.
+func (r *run) await(ctx context.Context, step *schemas.Step) error {
+	ctx, cancel := context.WithTimeout(ctx, r.Patience)
+	defer cancel()
+	chain := archive.NewChain(r.Files, r.Partitions)
+	for {
+		m, err := chain.Manifest(ctx, r.record.Number)
+		if err == nil {
+			r.manifest, err = archive.Pin(ctx, r.Files, m)
+			step.Rows = m.Rows()
+			return err
+		}
+		if !errors.Is(err, archive.ErrNotYet) {
+			return err
+		}
+		if !pause(ctx, 20*time.Millisecond) {
+			return fmt.Errorf("after %v, is the archive running?: %w", r.Patience, err)
+		}
+	}
+}
+
+// fold folds the manifest and writes every visitor.
+func (r *run) fold(ctx context.Context, step *schemas.Step) (err error) {
+	f := &fold{
+		files: r.Files, manifest: r.manifest, memory: r.Memory, sample: r.Sample, run: r.record.Number,
+		put: func(ctx context.Context, cells []schemas.Cell) error { return r.Views.Put(ctx, cells...) },
+	}
+	stop := r.tick(ctx, func() { r.progress(r.record, f.rows.Load(), r.manifest.Rows()) })
+	r.folded, err = f.all(ctx)
+	stop()
+	if err != nil {
+		return err
+	}
+	step.Rows = r.manifest.Rows()
+	step.Note = fmt.Sprintf("%d devices; %d events accepted, %d anonymous, %d duplicates, %d erased", r.folded.devices,
+		r.folded.verdicts[visitor.Accepted], r.folded.verdicts[visitor.Anonymous],
+		r.folded.verdicts[visitor.Duplicate], r.folded.verdicts[visitor.Erased])
+	return nil
+}
+
+// tick calls say ten times a second until stop is called.
+func (r *run) tick(ctx context.Context, say func()) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	var done sync.WaitGroup
+	done.Go(func() {
+		for pause(ctx, 100*time.Millisecond) {
+			say()
+		}
+	})
+	return func() {
+		cancel()
+		done.Wait()
+	}
+}
+
+// panes writes the sums of the generation.
+func (r *run) panes(ctx context.Context, step *schemas.Step) error {
+	column := schemas.ColumnBatch(r.record.Number)
+	cells := make([]schemas.Cell, 0, chunk)
+	flush := func() error {
+		if len(cells) == 0 {
+			return nil
+		}
+		err := r.Views.Put(ctx, cells...)
+		step.Rows += int64(len(cells))
+		cells = cells[:0]
+		return err
+	}
+	err := r.folded.totals.Each(func(p kpi.Pane, v *kpi.Value) error {
+		b, err := v.AppendBinary(nil)
+		if err != nil {
+			return err
+		}
+		key := schemas.PaneKey(p.Measure.String(), p.Minute, p.Dim.String())
+		cells = append(cells, schemas.Cell{Key: key, Column: column, Stamp: r.record.Number, Value: b})
+		if len(cells) == chunk {
+			return flush()
+		}
+		return nil
+	})
+	if err == nil {
+		err = flush()
+	}
+	if err != nil {
+		return fmt.Errorf("write panes: %w", err)
+	}
+	return nil
+}
+
+// fewest is the number of units below which segments mean nothing.
+const fewest = 20
+
+// segments trains the model. One that does not pass the gate stays visible in
+// the record with its reason, and the one before goes on.
+func (r *run) segments(ctx context.Context, step *schemas.Step) error {
+	published, _, err := r.published(ctx)
+	if err != nil {
+		return err
+	}
+	before, _ := published.Generation(published.Current)
+	r.model = before.Model
+	vectors := r.folded.sample.matrix()
+	step.Rows = int64(vectors.Rows())
+	if vectors.Rows() < fewest {
+		step.Note = fmt.Sprintf("%d visitors are too few, at least %d are needed; the model before stays", vectors.Rows(), fewest)
+		return nil
+	}
+	m, err := r.train(vectors)
+	if err == nil {
+		err = cluster.DefaultGate().Judge(m)
+	}
+	if err != nil {
+		step.Note = fmt.Sprintf("refused: %v; the model before stays", err)
+		return nil
+	}
+	artefact, err := m.Encode()
+	if err != nil {
+		return err
+	}
+	cell := schemas.Cell{Key: schemas.ModelKey(m.ID), Column: schemas.ColumnValue, Stamp: r.record.Number, Value: artefact}
+	if err := r.Views.Put(ctx, cell); err != nil {
+		return fmt.Errorf("write model %s: %w", m.ID, err)
+	}
+	r.model = m.ID
+	r.record.Metrics["segments"] = float64(len(m.Segments))
+	r.record.Metrics["sse"] = m.SSE
+	return nil
+}
+
+func (r *run) train(vectors cluster.Matrix) (*cluster.Model, error) {
+	scaling, err := cluster.FitScaling(vectors, visitor.Features(), parallel)
+	if err != nil {
+		return nil, err
+	}
+	scaling.Apply(vectors, parallel)
+	m, err := cluster.Train(vectors, scaling, cluster.Options{
+		K: min(r.Segments, vectors.Rows()/10+1), Restarts: r.Restarts, Seed: r.Seed, Parallel: parallel,
+	})
+	if err != nil {
+		return nil, err
+	}
+	m.ID = fmt.Sprintf("segments-%d", r.record.Number)
+	return m, nil
+}
+
+// parallel divides work among all cores.
+func parallel(n int, work func(from, to int)) {
+	var g sync.WaitGroup
+	size := n/runtime.GOMAXPROCS(0) + 1
+	for from := 0; from < n; from += size {
+		g.Go(func() { work(from, min(from+size, n)) })
+	}
+	g.Wait()
+}
+
+// publish switches to the generation, unless a younger one has been published.
+func (r *run) publish(ctx context.Context, _ *schemas.Step) error {
+	g := schemas.Generation{Run: r.record.Number, Cuts: r.manifest.Cuts(), At: r.Now().UnixMicro(), Model: r.model}
+	for {
+		published, old, err := r.published(ctx)
+		if err != nil {
+			return err
+		}
+		if len(published.Kept) > 0 && published.Kept[0].Run > g.Run {
+			return fmt.Errorf("generation %d is published already: %w", published.Kept[0].Run, errOvertaken)
+		}
+		done, err := r.switchTo(ctx, old, published.With(g))
+		if err != nil {
+			return err
+		}
+		if done {
+			r.record.State, r.record.Generation = schemas.RunPublished, &g
+			return nil
+		}
+	}
+}
+
+var errOvertaken = errors.New("overtaken by a younger run")
+
+// published reads what is published, decoded and as it lies there.
+func (l *Layer) published(ctx context.Context) (p schemas.Published, raw []byte, err error) {
+	rows, err := l.Views.Get(ctx, schemas.KeyPublished)
+	if err != nil {
+		return p, nil, fmt.Errorf("read what is published: %w", err)
+	}
+	if c, ok := rows[0].Cell(schemas.ColumnValue); ok {
+		raw = c.Value
+	}
+	p, err = schemas.DecodeJSON[schemas.Published](raw)
+	return p, raw, err
+}
+
+// switchTo is the one small write. done is false if another was faster.
+func (l *Layer) switchTo(ctx context.Context, old []byte, p schemas.Published) (done bool, err error) {
+	value := schemas.EncodeJSON(p)
+	done, err = l.Views.CompareAndSet(ctx, schemas.KeyPublished, schemas.ColumnValue, old, value)
+	if err != nil || !done {
+		return done, err
+	}
+	// Readers look at the store themselves: an announcement that is lost misleads
+	// nobody, and the next one makes up for it.
+	if err := l.Log.Announce(ctx, "published", value); err != nil {
+		return true, nil
+	}
+	return true, nil
+}
+
+// Rollback publishes an older kept generation again.
+func (l *Layer) Rollback(ctx context.Context, to int64) error {
+	for {
+		published, old, err := l.published(ctx)
+		if err != nil {
+			return err
+		}
+		p, err := published.Without(to)
+		if err != nil {
+			return err
+		}
+		done, err := l.switchTo(ctx, old, p)
+		if err != nil || done {
+			return err
+		}
+	}
+}
+
+// number draws the next number from the run counter. Numbers never repeat: one
+// that is drawn and not used is lost.
+func (l *Layer) number(ctx context.Context) (int64, error) {
+	for {
+		rows, err := l.Views.Get(ctx, schemas.KeyNextRun)
+		if err != nil {
+			return 0, fmt.Errorf("read run counter: %w", err)
+		}
+		next := int64(1)
+		c, ok := rows[0].Cell(schemas.ColumnValue)
+		if ok {
+			if next, err = strconv.ParseInt(string(c.Value), 10, 64); err != nil {
+				return 0, fmt.Errorf("read run counter: %w", err)
+			}
+		}
+		done, err := l.Views.CompareAndSet(ctx, schemas.KeyNextRun, schemas.ColumnValue, bytes.Clone(c.Value),
+			strconv.AppendInt(nil, next+1, 10))
+		if err != nil {
+			return 0, fmt.Errorf("draw run number: %w", err)
+		}
+		if done {
+			return next, nil
+		}
+	}
+}

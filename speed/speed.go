@@ -1,0 +1,178 @@
+// Package speed keeps each visitor current, one event at a time.
+//
+// The goroutine that owns a partition of the log passes each event through the
+// filter of its device, adds it to the history since the cut, moves the panes by
+// what the whole history now says differently, and names the visitor's segment.
+// What it writes are absolute values, each stamped with the offset of the last
+// event in it, and the position last; so a crash, a rebalance or an owner that
+// was frozen and wakes changes no answer.
+package speed
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"fernweh/schemas"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// Log gives each partition of the event topic to one goroutine: open is called
+// once for it and says at which offset to begin, then handle with the records
+// from there in log order. handle is not called again after an error.
+type Log interface {
+	Consume(ctx context.Context, open func(ctx context.Context, partition int32) (
+		start int64, handle func(context.Context, []schemas.Record) error, err error)) error
+}
+
+// Views is the view store. Get gives one row per key, each read atomically. Put
+// keeps the higher stamp, writes adjacent cells of one row atomically, and is
+// durable when it returns nil; after an error any part may have been written.
+type Views interface {
+	Get(ctx context.Context, keys ...schemas.Key) ([]schemas.Row, error)
+	Put(ctx context.Context, cells ...schemas.Cell) error
+}
+
+// Decisions takes what was said of visitors; durable when it returns nil. The
+// same decision may come again after a crash, with the same id.
+type Decisions interface {
+	AppendDecisions(ctx context.Context, decisions []*schemas.Decision) error
+}
+
+// Stores is what a partition works with.
+type Stores struct {
+	Views       Views
+	Decisions   Decisions
+	Model       func() *Model // the model in force; nil: none yet
+	Now         func() time.Time
+	Metrics     *Metrics
+	MaxVisitors int // devices that one partition holds in memory
+}
+
+// A Layer is the speed layer of one process.
+type Layer struct {
+	log    Log
+	stores Stores
+	model  atomic.Pointer[Model]
+}
+
+// New is a speed layer that reads the log and writes to the stores; the model in
+// force it finds itself.
+func New(log Log, stores Stores) *Layer {
+	l := &Layer{log: log, stores: stores}
+	l.stores.Model = l.model.Load
+	return l
+}
+
+// watchEvery is how often what is published is looked at: a switch is seen
+// within a second.
+const watchEvery = 250 * time.Millisecond
+
+// Run works until ctx is done. A store or a log that fails delays it and loses
+// nothing: it begins again from the stored position.
+func (l *Layer) Run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return l.follow(ctx) })
+	g.Go(func() error { return l.consume(ctx) })
+	return g.Wait()
+}
+
+// consume reads the log and begins again after each failure, ever later up to
+// five seconds.
+func (l *Layer) consume(ctx context.Context) error {
+	const first, longest = 50 * time.Millisecond, 5 * time.Second
+	wait := first
+	for {
+		began := time.Now()
+		err := l.log.Consume(ctx, l.open)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if errors.Is(err, schemas.ErrOutOfRange) {
+			return fmt.Errorf("speed: %w", err)
+		}
+		l.stores.Metrics.restarted()
+		slog.ErrorContext(ctx, "speed begins again from its stored positions", "error", err, "in", wait)
+		if time.Since(began) > time.Minute {
+			wait = first
+		}
+		if !pause(ctx, wait) {
+			return nil
+		}
+		wait = min(2*wait, longest)
+	}
+}
+
+func (l *Layer) open(ctx context.Context, partition int32) (int64, func(context.Context, []schemas.Record) error, error) {
+	p, err := Open(ctx, l.stores, partition)
+	if err != nil {
+		return 0, nil, err
+	}
+	return p.Start(), p.Handle, nil
+}
+
+// follow keeps the model in force current. A model that cannot be read or fails
+// its self-check is refused, and the one before stays.
+func (l *Layer) follow(ctx context.Context) error {
+	var seen string
+	for {
+		id, err := l.refresh(ctx, seen)
+		if err != nil && ctx.Err() == nil {
+			l.stores.Metrics.refused()
+			slog.ErrorContext(ctx, "the model in force stays", "error", err)
+		}
+		seen = id
+		if !pause(ctx, watchEvery) {
+			return nil
+		}
+	}
+}
+
+// refresh loads the published model unless it is the one already seen, and says
+// which one has been dealt with.
+func (l *Layer) refresh(ctx context.Context, seen string) (string, error) {
+	rows, err := l.stores.Views.Get(ctx, schemas.KeyPublished)
+	if err != nil {
+		return seen, fmt.Errorf("read what is published: %w", err)
+	}
+	published, err := value[schemas.Published](rows[0])
+	if err != nil {
+		return seen, fmt.Errorf("read what is published: %w", err)
+	}
+	g, _ := published.Generation(published.Current)
+	if g.Model == seen {
+		return seen, nil
+	}
+	if g.Model == "" {
+		l.model.Store(nil)
+		return "", nil
+	}
+	rows, err = l.stores.Views.Get(ctx, schemas.ModelKey(g.Model))
+	if err != nil {
+		return seen, fmt.Errorf("read model %s: %w", g.Model, err)
+	}
+	c, ok := rows[0].Cell(schemas.ColumnValue)
+	if !ok {
+		return g.Model, fmt.Errorf("model %s of generation %d is missing", g.Model, g.Run)
+	}
+	m, err := decodeModel(g.Model, c.Value)
+	if err != nil {
+		return g.Model, err
+	}
+	l.model.Store(m)
+	return g.Model, nil
+}
+
+// pause waits, and says whether there is still work to do then.
+func pause(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(d):
+		return true
+	}
+}
