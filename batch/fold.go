@@ -209,9 +209,13 @@ func (w *worker) resolve(names []string) {
 // chunk is how many visitors are written at a time.
 const chunk = 1000
 
-// write measures the devices and writes their cells of the generation.
+// write measures the devices and writes their cells of the generation, and links
+// from the persons to them: the owner of a partition has written those too, but
+// for what it went past when it lagged behind every kept generation.
 func (f *fold) write(ctx context.Context, w *worker) error {
 	column := schemas.ColumnBatch(f.run)
+	last := f.manifest.Cuts()[w.partition] - 1
+	linked := schemas.EncodeJSON(schemas.Link{Linked: true})
 	cells := make([]schemas.Cell, 0, chunk)
 	for _, name := range slices.Sorted(maps.Keys(w.devices)) {
 		d := w.devices[name]
@@ -221,7 +225,13 @@ func (f *fold) write(ctx context.Context, w *worker) error {
 			return err
 		}
 		cells = append(cells, schemas.Cell{Key: schemas.VisitorKey(name), Column: column, Stamp: f.run, Value: b})
-		if len(cells) == chunk {
+		for i := range d.Units {
+			if login := d.Units[i].Login; login != "" {
+				key := schemas.PersonKey(login)
+				cells = append(cells, schemas.Cell{Key: key, Column: schemas.ColumnLink(name), Stamp: last, Value: linked})
+			}
+		}
+		if len(cells) >= chunk {
 			if err := f.put(ctx, cells); err != nil {
 				return fmt.Errorf("write visitors: %w", err)
 			}

@@ -113,11 +113,11 @@ type Origin struct {
 	Fold       int    `json:"foldVersion"` // FoldVersion of the program that wrote
 }
 
-// A Link is the value of l:<device> in a person's row: whether the device's
-// unit under that login exists, as of the cell's stamp.
+// A Link is the value of l:<device> in a person's row: whether the device has a
+// unit under that login, as of the cell's stamp. It is the way to the device's
+// row, which has the last word: a link to a unit that is not there means nothing.
 type Link struct {
-	Linked bool  `json:"linked"`
-	Offset int64 `json:"offset"` // of the event that made or broke it
+	Linked bool `json:"linked"`
 }
 
 // A Run is the record of one batch run.

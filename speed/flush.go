@@ -110,7 +110,7 @@ func (p *Partition) flushLinks(ctx context.Context) error {
 	for i, l := range p.links {
 		cells[i] = schemas.Cell{
 			Key: schemas.PersonKey(l.Login), Column: schemas.ColumnLink(l.device), Stamp: l.offset,
-			Value: schemas.EncodeJSON(schemas.Link{Linked: l.Linked, Offset: l.offset}),
+			Value: schemas.EncodeJSON(schemas.Link{Linked: l.Linked}),
 		}
 	}
 	return p.put(ctx, cells)
