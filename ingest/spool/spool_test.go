@@ -282,6 +282,7 @@ type disk struct {
 
 func (d *disk) create(path string) (spool.File, error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY|os.O_APPEND, 0o600)
+	d.durable[path] = 0
 	return &diskFile{File: f, disk: d}, err
 }
 

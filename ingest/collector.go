@@ -1,0 +1,136 @@
+// Package ingest takes the website's events into the log without loss.
+//
+// A request is answered with 200 only when each of its events is where it can't
+// be lost: in the log on all in-sync replicas, or, while the log is away, fsynced
+// in the spool, or, if it is no event, in the dead letters with its reason. While
+// the spool isn't empty new events go behind it, and one goroutine drains it, so a
+// device's events keep their order. When nothing can be made durable the answer is
+// 429 and the client keeps them. What was taken twice, because an answer got lost
+// or an error meant "unknown", carries the same id twice.
+package ingest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/semaphore"
+
+	"fernweh/ingest/spool"
+	"fernweh/schemas"
+)
+
+// A Log keeps events.
+type Log interface {
+	// Append returns when all events are durable, with the offset of each. The
+	// order of one device's events is kept. An error means unknown: some of them may be in
+	// the log. It is called by many goroutines.
+	Append(ctx context.Context, events []*schemas.Event) (offsets []int64, err error)
+}
+
+// DeadLetters keep what could not be taken.
+type DeadLetters interface {
+	// AppendDeadLetters returns when all letters are durable. An error means
+	// unknown.
+	AppendDeadLetters(ctx context.Context, letters []*schemas.DeadLetter) error
+}
+
+// Config says how a collector works.
+type Config struct {
+	Partitions     int32             // of the event topic
+	Keys           map[string]string // name of a source -> HashKey of its write key
+	AssumedConsent bool              // the site asks before it sends
+	Origins        []string          // that browsers may send from; "*": any
+	Spool          spool.Options
+	Limits         Limits
+	Now            func() time.Time // nil: time.Now
+	Metrics        prometheus.Registerer
+	Logger         *slog.Logger // nil: slog.Default
+}
+
+// Limits bound what one request and all together may take. Zero values stand
+// for the defaults.
+type Limits struct {
+	BodyBytes     int64         // of a request, unpacked: 4 MiB
+	EventBytes    int           // of one call: 256 KiB
+	Events        int           // calls of one request: 10,000
+	InFlightBytes int64         // of all requests at a time: 128 MiB
+	ReadTimeout   time.Duration // for a body to arrive: 15 s
+	AppendTimeout time.Duration // before events go to the spool: 3 s
+	RetryDelay    time.Duration // between attempts to drain the spool: 500 ms
+}
+
+func (l Limits) withDefaults() Limits {
+	or(&l.BodyBytes, 4<<20)
+	or(&l.EventBytes, 256<<10)
+	or(&l.Events, 10_000)
+	or(&l.InFlightBytes, 128<<20)
+	or(&l.ReadTimeout, 15*time.Second)
+	or(&l.AppendTimeout, 3*time.Second)
+	or(&l.RetryDelay, 500*time.Millisecond)
+	return l
+}
+
+func or[T comparable](v *T, standard T) {
+	var zero T
+	if *v == zero {
+		*v = standard
+	}
+}
+
+// A Collector is the door. It serves HTTP from New to Close; Run drains its
+// spool meanwhile.
+type Collector struct {
+	cfg      Config
+	log      Log
+	letters  DeadLetters
+	spool    *spool.Spool
+	keys     keys
+	inFlight *semaphore.Weighted // bytes
+	metrics  *metrics
+	handler  http.Handler
+	trouble  atomic.Bool // the spool refused the last append: it is logged once
+}
+
+// New opens the spool. Nothing is appended to the log before Run.
+func New(cfg Config, log Log, letters DeadLetters) (*Collector, error) {
+	cfg.Limits = cfg.Limits.withDefaults()
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.Default()
+	}
+	if cfg.Partitions <= 0 {
+		return nil, fmt.Errorf("open collector: %d partitions, at least one is needed", cfg.Partitions)
+	}
+	keys, err := parseKeys(cfg.Keys)
+	if err != nil {
+		return nil, fmt.Errorf("open collector: %w", err)
+	}
+	s, err := spool.Open(cfg.Spool)
+	if err != nil {
+		return nil, fmt.Errorf("open collector: %w", err)
+	}
+	c := &Collector{
+		cfg: cfg, log: log, letters: letters, spool: s, keys: keys,
+		inFlight: semaphore.NewWeighted(cfg.Limits.InFlightBytes),
+	}
+	if c.metrics, err = newMetrics(cfg.Metrics, s); err != nil {
+		return nil, errors.Join(fmt.Errorf("open collector: %w", err), s.Close())
+	}
+	c.handler = c.routes()
+	return c, nil
+}
+
+// ServeHTTP is the collector's HTTP door: see docs/formats/collector.md.
+func (c *Collector) ServeHTTP(w http.ResponseWriter, r *http.Request) { c.handler.ServeHTTP(w, r) }
+
+// Close lets another process open the spool. No request may be under way, and
+// Run must have returned.
+func (c *Collector) Close() error { return c.spool.Close() }

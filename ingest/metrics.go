@@ -1,0 +1,68 @@
+package ingest
+
+import (
+	"errors"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"fernweh/ingest/spool"
+)
+
+// metrics are what an operator watches the door by.
+type metrics struct {
+	events   *prometheus.CounterVec   // by verdict
+	requests *prometheus.HistogramVec // seconds, by status
+	appends  *prometheus.HistogramVec // seconds, by outcome
+	retries  prometheus.Counter       // requests that a client sent again
+	drains   *prometheus.CounterVec   // attempts to drain, by outcome
+}
+
+func newMetrics(r prometheus.Registerer, s *spool.Spool) (*metrics, error) {
+	seconds := func(name, help, label string) *prometheus.HistogramVec {
+		return prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: name, Help: help, Buckets: prometheus.ExponentialBuckets(0.0005, 2, 15),
+		}, []string{label})
+	}
+	count := func(name, help, label string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, []string{label})
+	}
+	m := &metrics{
+		events:   count("fernweh_ingest_events_total", "Calls by verdict.", "verdict"),
+		requests: seconds("fernweh_ingest_request_seconds", "Time to answer a request, by status.", "status"),
+		appends:  seconds("fernweh_ingest_append_seconds", "Time of an append to the log, by outcome.", "outcome"),
+		retries: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "fernweh_ingest_client_retries_total", Help: "Requests that clients say they send again.",
+		}),
+		drains: count("fernweh_ingest_drains_total", "Batches of the spool, by outcome.", "outcome"),
+	}
+	if r == nil {
+		return m, nil
+	}
+	var errs []error
+	for _, c := range append([]prometheus.Collector{m.events, m.requests, m.appends, m.retries, m.drains},
+		spoolGauges(s)...) {
+		errs = append(errs, r.Register(c))
+	}
+	return m, errors.Join(errs...)
+}
+
+func spoolGauges(s *spool.Spool) []prometheus.Collector {
+	gauge := func(name, help string, value func(spool.Stats) float64) prometheus.Collector {
+		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "fernweh_ingest_spool_" + name, Help: help},
+			func() float64 { return value(s.Stats()) })
+	}
+	return []prometheus.Collector{
+		gauge("bytes", "Bytes of the spool on disk.", func(st spool.Stats) float64 { return float64(st.Bytes) }),
+		gauge("records", "Events and letters in the spool.", func(st spool.Stats) float64 { return float64(st.Records) }),
+		gauge("oldest_seconds", "Age of what is at the head of the spool.",
+			func(st spool.Stats) float64 { return st.Oldest.Seconds() }),
+	}
+}
+
+// outcome is the label of what has or hasn't worked.
+func outcome(err error) string {
+	if err != nil {
+		return "error"
+	}
+	return "ok"
+}
