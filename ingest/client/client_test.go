@@ -290,6 +290,31 @@ func TestErasureIsNotAClientsToSend(t *testing.T) {
 	}
 }
 
+// BenchmarkSend is the client's share of an event: encoding, the request, and
+// reading the verdict. The stub costs little beside it: it answers each batch
+// with the same bytes.
+func BenchmarkSend(b *testing.B) {
+	events := visits(1000, 1)
+	verdict := `{"id":"42-0","status":"accepted","partition":3,"offset":123456}`
+	answer := []byte(`{"success":true,"events":[` + strings.Repeat(verdict+",", 499) + verdict + "]}")
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body)
+		w.Write(answer)
+	}))
+	defer srv.Close()
+	n := 0
+	c := client.New(client.Settings{URL: srv.URL, Lanes: 1, Linger: time.Minute}, nil)
+	b.ReportAllocs()
+	b.ResetTimer()
+	_, err := c.Send(b.Context(), func(yield func(client.Event) bool) {
+		for ; n < (b.N+499)/500*500 && yield(events[n%len(events)]); n++ {
+		}
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+}
+
 // FuzzAnswer lets a collector answer anything: either every event has a verdict
 // or there is an error.
 func FuzzAnswer(f *testing.F) {

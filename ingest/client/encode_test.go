@@ -29,10 +29,11 @@ var villa = &schemas.Offer{
 
 // everything is one event of each kind.
 func everything() []*schemas.Event {
-	trip := &schemas.Search{
+	asked := &schemas.Search{
 		Destination: "Lake Garda", Depart: 20_636, Nights: 7, Adults: 2, Children: 1,
 		Filters: []string{"quiet", "adults only"}, Results: 12, Query: "lake \"garda\"",
 	}
+	trip := &schemas.Search{Destination: "Lake Garda", Depart: 20_636, Nights: 7, Adults: 2, Children: 1, Results: -1}
 	seat := &schemas.Context{
 		Path: "/hotels/17", Title: "Villa Serena", Referrer: "search.example", CampaignSource: "newsletter",
 		CampaignMedium: "email", CampaignName: "summer", Locale: "de-DE", Timezone: "Europe/Berlin",
@@ -42,10 +43,10 @@ func everything() []*schemas.Event {
 	sold := &schemas.Order{Id: "o-1", Amount: 2_026_50, Currency: "EUR", Offers: []string{"hotel-17", "flight-2"}}
 	return []*schemas.Event{
 		{Kind: schemas.Kind_KIND_PAGE, Name: "Hotel", Context: seat, Properties: `{"scroll":80}`},
-		{Kind: schemas.Kind_KIND_SEARCH, Search: trip},
-		{Kind: schemas.Kind_KIND_LIST_VIEW, Search: &schemas.Search{Destination: "Crete"}, Properties: `{"list_id":"summer"}`},
+		{Kind: schemas.Kind_KIND_SEARCH, Search: asked},
+		{Kind: schemas.Kind_KIND_LIST_VIEW, Search: &schemas.Search{Destination: "Crete", Results: -1}, Properties: `{"list_id":"summer"}`},
 		{Kind: schemas.Kind_KIND_OFFER_VIEW, Offer: villa},
-		{Kind: schemas.Kind_KIND_CART, Offer: villa, Search: trip},
+		{Kind: schemas.Kind_KIND_CART, Offer: villa},
 		{Kind: schemas.Kind_KIND_CHECKOUT},
 		{Kind: schemas.Kind_KIND_CHECKOUT, Name: "Checkout Step Completed", Properties: `{"step":2}`},
 		{Kind: schemas.Kind_KIND_BOOKING, User: "mueller", Order: sold, Offer: villa, Search: trip},

@@ -57,8 +57,8 @@ type tours struct {
 }
 
 // Times that a camera's clock may show, in seconds since 1970: the years 1 to
-// 2099. Three visits in Glasgow say 1864, 1870 and 1915; that is told as it stands,
-// and it is the collector that refuses what lies before 1970, with its reason.
+// 2099. Some say 1864; that is told as it stands, and it is the collector that
+// refuses what no portal can have seen, with its reason.
 const (
 	earliest = -62135596800
 	latest   = 4102444799
