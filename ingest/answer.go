@@ -27,7 +27,7 @@ const (
 type verdict struct {
 	id, status string
 	partition  int32
-	offset     int64
+	offset     int64 // negative: the log didn't say
 	reason     string
 }
 
@@ -83,7 +83,7 @@ func (c *Collector) reply(w http.ResponseWriter, vs []verdict, err error) (statu
 func reached(vs []verdict) string {
 	next := map[int32]int64{}
 	for _, v := range vs {
-		if v.status == accepted {
+		if v.status == accepted && v.offset >= 0 {
 			next[v.partition] = max(next[v.partition], v.offset+1)
 		}
 	}
@@ -105,11 +105,11 @@ func appendAnswer(b []byte, vs []verdict) []byte {
 		}
 		b = appendText(append(b, `{"id":`...), v.id)
 		b = append(append(append(b, `,"status":"`...), v.status...), '"')
-		switch v.status {
-		case accepted:
+		switch {
+		case v.status == accepted && v.offset >= 0:
 			b = strconv.AppendInt(append(b, `,"partition":`...), int64(v.partition), 10)
 			b = strconv.AppendInt(append(b, `,"offset":`...), v.offset, 10)
-		case rejected:
+		case v.status == rejected:
 			b = appendText(append(b, `,"reason":`...), v.reason)
 		}
 		b = append(b, '}')

@@ -27,9 +27,9 @@ import (
 
 // A Log keeps events.
 type Log interface {
-	// Append returns when all events are durable, with the offset of each. The
-	// order of one device's events is kept. An error means unknown: some of them may be in
-	// the log. It is called by many goroutines.
+	// Append returns when all events are durable, with the offset of each, negative
+	// where it isn't known. One device's events keep their order. An error means
+	// unknown: some may be in the log. Many goroutines call it.
 	Append(ctx context.Context, events []*schemas.Event) (offsets []int64, err error)
 }
 

@@ -282,6 +282,27 @@ func TestAnswerSaysWhatBecameOfEachCall(t *testing.T) {
 		says(`{"type":"page","messageId":"nobody\u0022s"}`, "neither anonymousId nor userId", "/v1/batch", "web", received.UnixMicro()))
 }
 
+// unsure is a log that doesn't always say where.
+type unsure struct{ *kafka }
+
+func (u unsure) Append(ctx context.Context, events []*schemas.Event) ([]int64, error) {
+	offsets, err := u.kafka.Append(ctx, events)
+	offsets[0] = -1
+	return offsets, err
+}
+
+func TestOffsetThatTheLogDidNotSay(t *testing.T) {
+	c, err := ingest.New(config(t), unsure{new(kafka)}, new(kafka))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	a := post(t, c, page("a", "1"), page("a", "2"))
+	want(t, "statuses", a.statuses(), []string{"accepted", "accepted"})
+	want(t, "offset of the first", a.Events[0].Offset == nil, true)
+	want(t, "Fernweh-After", a.header.Get("Fernweh-After"), says(schemas.Partition("a", partitions))+":2")
+}
+
 func TestBodiesThatCannotBeTaken(t *testing.T) {
 	bomb := func() string {
 		var b bytes.Buffer
