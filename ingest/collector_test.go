@@ -507,6 +507,21 @@ func TestOverload(t *testing.T) {
 	want(t, "when it is over", post(t, c, page("a", "2")).status, 200)
 }
 
+// TestBodyThatNeverArrives gives its place free and may be sent again.
+func TestBodyThatNeverArrives(t *testing.T) {
+	c := start(t, new(kafka), func(cfg *ingest.Config) { cfg.Limits.ReadTimeout = 10 * time.Millisecond })
+	server := httptest.NewServer(c)
+	defer server.Close()
+	stalled, end := io.Pipe()
+	defer end.Close()
+	resp, err := http.Post(server.URL+"/v1/batch?writeKey=WK", "application/json", stalled)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	want(t, "status", resp.StatusCode, 408)
+}
+
 // TestUnknownOutcomeIsWithinTheFiltersMemory: no append holds more events of a
 // device than its filter can recognise when they come again.
 func TestUnknownOutcomeIsWithinTheFiltersMemory(t *testing.T) {

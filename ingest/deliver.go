@@ -41,7 +41,8 @@ func window(events []*schemas.Event) int {
 // keep makes events and letters durable, in the log or in the spool. offsets
 // are those of the events that are in the log, the first ones. An error means
 // that the client must send all of it again.
-func (c *Collector) keep(ctx context.Context, events []*schemas.Event, letters []*schemas.DeadLetter) (offsets []int64, err error) {
+func (c *Collector) keep(ctx context.Context, events []*schemas.Event, letters []*schemas.DeadLetter) (
+	offsets []int64, err error) {
 	ctx = context.WithoutCancel(ctx) // a client that hangs up must not send its events into the spool
 	if c.spool.Empty() {
 		if offsets, err = c.append(ctx, events); err == nil {
