@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"encoding/csv"
 	"math"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -502,6 +503,30 @@ func TestTruthAndOffersAsTables(t *testing.T) {
 	rows, err := csv.NewReader(&offers).ReadAll()
 	if err != nil || len(rows) != 1+len(p.Offers()) {
 		t.Errorf("got %d rows, %v, want a header and %d offers", len(rows), err, len(p.Offers()))
+	}
+}
+
+// TestPersonasAreDocumented holds the table of docs/simulator.md against the truth.
+func TestPersonasAreDocumented(t *testing.T) {
+	doc, err := os.ReadFile("../../docs/simulator.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := map[string]string{}
+	for line := range strings.Lines(string(doc)) {
+		if cells := strings.Split(line, " | "); len(cells) == 12 {
+			rows[strings.TrimPrefix(cells[0], "| ")] = cells[2] + ": " + cells[3]
+		}
+	}
+	for x := range year(t, 1, 1000).Truth() {
+		var styles []string
+		for _, s := range x.Styles {
+			styles = append(styles, strings.ToLower(strings.TrimPrefix(s.String(), "STYLE_")))
+		}
+		row := rows[x.Persona]
+		if !x.Bot && (!strings.HasPrefix(row, x.Party) || !strings.HasSuffix(row, ": "+strings.Join(styles, " "))) || row == "" {
+			t.Fatalf("the table says of %s %q, the truth is %s: %v", x.Persona, row, x.Party, styles)
+		}
 	}
 }
 
