@@ -45,8 +45,8 @@ func (c *Collector) keep(ctx context.Context, events []*schemas.Event, letters [
 	offsets []int64, err error) {
 	ctx = context.WithoutCancel(ctx) // a client that hangs up must not send its events into the spool
 	if c.spool.Empty() {
-		if offsets, err = c.append(ctx, events); err == nil {
-			err = c.appendLetters(ctx, letters)
+		if offsets, err = c.append(ctx, events, c.cfg.Limits.AppendTimeout); err == nil {
+			err = c.appendLetters(ctx, letters, c.cfg.Limits.AppendTimeout)
 		}
 		if err == nil {
 			c.trouble.Store(false)
@@ -63,10 +63,11 @@ func (c *Collector) keep(ctx context.Context, events []*schemas.Event, letters [
 
 // append writes events to the log, a window at a time. The offsets returned
 // beside an error are of the windows before it.
-func (c *Collector) append(ctx context.Context, events []*schemas.Event) (offsets []int64, err error) {
+func (c *Collector) append(ctx context.Context, events []*schemas.Event, patience time.Duration) (
+	offsets []int64, err error) {
 	for rest := events; len(rest) > 0; rest = events[len(offsets):] {
 		batch := rest[:window(rest)]
-		got, err := c.timed(ctx, func(ctx context.Context) ([]int64, error) { return c.log.Append(ctx, batch) })
+		got, err := c.timed(ctx, patience, func(ctx context.Context) ([]int64, error) { return c.log.Append(ctx, batch) })
 		if err == nil && len(got) != len(batch) {
 			err = fmt.Errorf("append %d events: the log gave %d offsets", len(batch), len(got))
 		}
@@ -78,19 +79,20 @@ func (c *Collector) append(ctx context.Context, events []*schemas.Event) (offset
 	return offsets, nil
 }
 
-func (c *Collector) appendLetters(ctx context.Context, letters []*schemas.DeadLetter) error {
+func (c *Collector) appendLetters(ctx context.Context, letters []*schemas.DeadLetter, patience time.Duration) error {
 	if len(letters) == 0 {
 		return nil
 	}
-	_, err := c.timed(ctx, func(ctx context.Context) ([]int64, error) {
+	_, err := c.timed(ctx, patience, func(ctx context.Context) ([]int64, error) {
 		return nil, c.letters.AppendDeadLetters(ctx, letters)
 	})
 	return err
 }
 
 // timed limits and measures one append.
-func (c *Collector) timed(ctx context.Context, do func(context.Context) ([]int64, error)) ([]int64, error) {
-	ctx, cancel := context.WithTimeout(ctx, c.cfg.Limits.AppendTimeout)
+func (c *Collector) timed(ctx context.Context, patience time.Duration,
+	do func(context.Context) ([]int64, error)) ([]int64, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	start := time.Now()
 	offsets, err := do(ctx)

@@ -13,6 +13,11 @@ import (
 // drainBatch is how many records are taken from the spool at a time.
 const drainBatch = 4096
 
+// drainPatience is how long an append of the drain may take. No client waits
+// for it, and an append that is given up may still be written: the log's own client
+// should be the first to despair.
+const drainPatience = 30 * time.Second
+
 // Run drains the spool whenever something is in it, until ctx is done or the
 // spool can't be read.
 func (c *Collector) Run(ctx context.Context) error {
@@ -51,10 +56,10 @@ func (c *Collector) drain(ctx context.Context, records []spool.Record) error {
 		return err
 	}
 	return errors.Join(c.insist(ctx, "append spooled events", func() error {
-		_, err := c.append(ctx, events)
+		_, err := c.append(ctx, events, drainPatience)
 		return err
 	}), c.insist(ctx, "append spooled dead letters", func() error {
-		return c.appendLetters(ctx, letters)
+		return c.appendLetters(ctx, letters, drainPatience)
 	}), c.insist(ctx, "mark spooled records as delivered", func() error {
 		return c.spool.Advance(n)
 	}))
