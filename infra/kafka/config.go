@@ -51,6 +51,7 @@ func (c Config) sarama(ctx context.Context) *sarama.Config {
 	s.Producer.MaxMessageBytes = maxBatchBytes
 	s.Producer.Compression = sarama.CompressionLZ4
 	s.Producer.Retry.Max, s.Producer.Retry.BackoffFunc = attempts, pauseUnless(ctx)
+	s.Producer.Transaction.Retry.BackoffFunc = pauseUnless(ctx) // of the request for a producer id
 	s.Producer.Return.Successes, s.Producer.Return.Errors = true, true
 
 	s.Consumer.Return.Errors = true
