@@ -94,6 +94,7 @@ func (h Horizon) Through(partition int32) int64 {
 
 // A VisitorView is a device as the fold of its partition's events below Through.
 type VisitorView struct {
+	Horizon    Horizon // it was read within
 	Device     string
 	Partition  int32
 	Merged     *visitor.Cell // never nil; empty where nothing is known of the device
@@ -136,7 +137,7 @@ func parts(row schemas.Row, g int64) []part {
 // MergeVisitor makes a device's view of its row, which must have been read after
 // the horizon.
 func MergeVisitor(h Horizon, row schemas.Row) (VisitorView, error) {
-	v := VisitorView{Device: schemas.VisitorOf(row.Row)}
+	v := VisitorView{Horizon: h, Device: schemas.VisitorOf(row.Row)}
 	v.Partition = schemas.Partition(v.Device, int32(len(h.Positions)))
 	v.Through = h.Through(v.Partition)
 	var err error

@@ -1,0 +1,147 @@
+package serving
+
+import (
+	"context"
+	"fmt"
+
+	"fernweh/model/kpi"
+	"fernweh/schemas"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// A Window asks for the panes of some minutes.
+type Window struct {
+	From, To     int64 // minutes since 1970 UTC: [From, To)
+	Bucket       int64 // minutes that a value of the series holds; 0: no series
+	Measures     []kpi.Measure
+	Destinations bool // also divided by destination
+}
+
+// MaxDestinations bounds the memory of one answer: destinations are what the
+// pages call them, and nothing stops a page from inventing more.
+const MaxDestinations = 10_000
+
+// buckets is the length of the series.
+func (w Window) buckets() int64 {
+	if w.Bucket == 0 {
+		return 0
+	}
+	return (w.To - w.From + w.Bucket - 1) / w.Bucket
+}
+
+// A Series is one measure, total or of one dimension, over a window.
+type Series struct {
+	Total   Tally
+	Buckets []Tally
+}
+
+// A Tally is a sum of panes. It is live while speed has a part in it.
+type Tally struct {
+	Value kpi.Value
+	Live  bool
+}
+
+func (t *Tally) merge(v *kpi.Value, live bool) {
+	t.Value.Merge(v)
+	t.Live = t.Live || live
+}
+
+// A Part names one series of a window.
+type Part struct {
+	Measure kpi.Measure
+	Dim     kpi.Dim
+}
+
+// WindowView is what the panes of a window add up to. Each pane is the fold of
+// at least the events within the horizon.
+type WindowView struct {
+	Horizon Horizon
+	Series  map[Part]*Series
+	Left    int // panes of destinations beyond MaxDestinations, left out
+}
+
+// scansAtOnce is how many measures one window reads at the same time: a remote
+// store answers one scan in tens of milliseconds.
+const scansAtOnce = 4
+
+// Window reads the panes of a window.
+func (r *Reader) Window(ctx context.Context, w Window) (v WindowView, err error) {
+	err = r.within(ctx, func(h Horizon) error {
+		v = WindowView{Horizon: h, Series: make(map[Part]*Series)}
+		scans := make([]scan, len(w.Measures))
+		g, ctx := errgroup.WithContext(ctx)
+		g.SetLimit(scansAtOnce)
+		for i, m := range w.Measures {
+			scans[i] = scan{window: w, horizon: h, series: make(map[Part]*Series)}
+			g.Go(func() error { return scans[i].read(ctx, r.Views, m) })
+		}
+		if err := g.Wait(); err != nil {
+			return err
+		}
+		for _, s := range scans {
+			for p, series := range s.series {
+				v.Series[p] = series
+			}
+			v.Left += s.left
+		}
+		return nil
+	})
+	return v, err
+}
+
+// A scan adds up the panes of one measure. One goroutine owns it.
+type scan struct {
+	window  Window
+	horizon Horizon
+	series  map[Part]*Series
+	left    int
+}
+
+func (s *scan) read(ctx context.Context, views Views, m kpi.Measure) error {
+	from, to := schemas.PaneRange(m.String(), s.window.From, s.window.To)
+	if err := views.Scan(ctx, schemas.TablePanes, from, to, s.add); err != nil {
+		return fmt.Errorf("read panes of %s: %w", m, err)
+	}
+	return nil
+}
+
+// add is called for each pane of the range.
+func (s *scan) add(row schemas.Row) error {
+	pane, err := parsePane(row.Row)
+	if err != nil {
+		return err
+	}
+	if pane.Dim.By == kpi.ByDestination && !s.window.Destinations {
+		return nil
+	}
+	value, picked, err := mergePane(s.horizon, row)
+	if err != nil || len(picked) == 0 {
+		return err
+	}
+	series := s.part(Part{pane.Measure, pane.Dim})
+	if series == nil {
+		s.left++
+		return nil
+	}
+	live := picked[len(picked)-1].Family == schemas.FamilySpeed
+	series.Total.merge(&value, live)
+	if len(series.Buckets) > 0 {
+		series.Buckets[(pane.Minute-s.window.From)/s.window.Bucket].merge(&value, live)
+	}
+	return nil
+}
+
+// part finds or makes a series; nil where there is no room for another.
+func (s *scan) part(p Part) *Series {
+	series := s.series[p]
+	if series != nil || len(s.series) > MaxDestinations {
+		return series
+	}
+	series = new(Series)
+	if p.Dim.By != kpi.ByDestination { // a series for each would be no bounded answer
+		series.Buckets = make([]Tally, s.window.buckets())
+	}
+	s.series[p] = series
+	return series
+}
