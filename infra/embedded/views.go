@@ -39,27 +39,28 @@ type Views struct {
 
 // OpenViews opens the views that lie in a directory, which is made if it is not there.
 func OpenViews(dir string) (*Views, error) {
-	cache := pebble.NewCache(64 << 20)
-	defer cache.Unref()
-	return openViews(vfs.Default, dir, &pebble.Options{Cache: cache, MemTableSize: 32 << 20})
+	return openViews(vfs.Default, dir, 16<<20, 96<<20)
 }
 
 // OpenViewsIn opens views in a file system of the caller's, such as
 // vfs.NewMem(). They are small: a test or a simulation opens thousands.
 func OpenViewsIn(fs vfs.FS, dir string) (*Views, error) {
-	cache := pebble.NewCache(1 << 20)
-	defer cache.Unref()
-	return openViews(fs, dir, &pebble.Options{Cache: cache, MemTableSize: 1 << 20})
+	return openViews(fs, dir, 1<<20, 1<<20)
 }
 
-func openViews(fs vfs.FS, dir string, options *pebble.Options) (*Views, error) {
+// openViews opens views with memtables of so many bytes, two at a time, and so
+// many bytes for blocks that were read.
+func openViews(fs vfs.FS, dir string, memtable, blocks int64) (*Views, error) {
+	const memtables = 2 // Pebble takes theirs out of the cache before any block gets a place
+	cache := pebble.NewCache(blocks + memtables*memtable)
+	defer cache.Unref()
 	t := new(trouble)
-	options.FS = patientFS{fs, t}
-	options.Comparer = comparer()
-	options.Merger = merger()
-	options.FormatMajorVersion = pebble.FormatNewest
-	options.Logger = lastWords{t}
-	options.CompactionConcurrencyRange = func() (int, int) { return 1, 2 }
+	options := &pebble.Options{
+		FS: patientFS{fs, t}, Comparer: comparer(), Merger: merger(), Logger: lastWords{t},
+		FormatMajorVersion: pebble.FormatNewest,
+		Cache:              cache, MemTableSize: uint64(memtable), MemTableStopWritesThreshold: memtables,
+		CompactionConcurrencyRange: func() (int, int) { return 1, 2 },
+	}
 	for i := range options.Levels {
 		options.Levels[i].FilterPolicy = bloom.FilterPolicy(10) // about 1% of absent rows cost a block
 	}
