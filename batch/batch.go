@@ -46,6 +46,7 @@ type Settings struct {
 	Segments    int           // wanted; there are fewer where fewer visitors differ
 	Restarts    int           // of k-means
 	Seed        uint64        // of k-means
+	Workers     int           // that fold at the same time; 0: as many as there are cores
 	Memory      int64         // bytes that the fold may take, roughly
 	Sample      int           // units that segments are trained on
 	ArchiveRows int64         // rows after which a file of the archive ends

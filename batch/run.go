@@ -140,7 +140,8 @@ func (r *run) await(ctx context.Context, step *schemas.Step) error {
 // fold folds the manifest and writes every visitor.
 func (r *run) fold(ctx context.Context, step *schemas.Step) (err error) {
 	f := &fold{
-		files: r.Files, manifest: r.manifest, memory: r.Memory, sample: r.Sample, run: r.record.Number,
+		files: r.Files, manifest: r.manifest, workers: r.Workers, memory: r.Memory, sample: r.Sample,
+		run: r.record.Number,
 		put: func(ctx context.Context, cells []schemas.Cell) error { return r.Views.Put(ctx, cells...) },
 	}
 	stop := r.tick(ctx, func() { r.progress(r.record, f.rows.Load(), r.manifest.Rows()) })

@@ -26,6 +26,7 @@ type Partition struct {
 	Stores
 	number int32
 	epoch  int64 // the greatest cut so far
+	base   int64 // a generation, not younger than the epoch, that was seen published
 	next   int64 // offset of the next record
 	stored int64 // everything below is durable: the position as it is stored
 	event  int64 // event time of the latest event, UTC microseconds
@@ -74,13 +75,14 @@ func Open(ctx context.Context, stores Stores, number int32) (*Partition, error) 
 	if err != nil {
 		return nil, fmt.Errorf("read what is published: %w", err)
 	}
-	if _, ok := published.Base(position.Epoch); !ok {
-		oldest := published.Oldest()
-		position = schemas.Position{Offset: oldest.Cut(number) + 1, Epoch: oldest.Run}
+	base, ok := published.Base(position.Epoch)
+	if !ok {
+		base = published.Oldest()
+		position = schemas.Position{Offset: base.Cut(number) + 1, Epoch: base.Run}
 	}
 	return &Partition{
 		Stores: stores, number: number,
-		epoch: position.Epoch, next: position.Offset, stored: position.Offset, event: position.Event,
+		epoch: position.Epoch, base: base.Run, next: position.Offset, stored: position.Offset, event: position.Event,
 		visitors: make(map[string]*member),
 		panes:    make(panes),
 	}, nil
@@ -236,15 +238,7 @@ func (p *Partition) load(ctx context.Context, records []schemas.Record) error {
 	if len(missing) == 0 {
 		return nil
 	}
-	keys := make([]schemas.Key, len(missing))
-	for i, device := range missing {
-		keys[i] = schemas.VisitorKey(device)
-	}
-	rows, err := p.Views.Get(ctx, keys...)
-	if err != nil {
-		return fmt.Errorf("read %d visitors: %w", len(keys), err)
-	}
-	base, err := p.base(ctx)
+	rows, base, err := p.read(ctx, missing)
 	if err != nil {
 		return err
 	}
@@ -258,24 +252,39 @@ func (p *Partition) load(ctx context.Context, records []schemas.Record) error {
 	return nil
 }
 
-// base is the generation that the rows just read are worked on. It is asked for
-// after they were read: only then is it sure that none of their cells had been
-// deleted, however long this process was frozen in between.
-func (p *Partition) base(ctx context.Context) (int64, error) {
-	rows, err := p.Views.Get(ctx, schemas.KeyPublished)
-	if err != nil {
-		return 0, fmt.Errorf("read what is published: %w", err)
+// read reads the rows of devices and says which generation to work on them with:
+// one that was published before they were read, so that its cells were there,
+// and is still kept after it, so that nobody had begun to delete them, however
+// long this process was frozen in between.
+func (p *Partition) read(ctx context.Context, devices []string) ([]schemas.Row, int64, error) {
+	keys := make([]schemas.Key, len(devices))
+	for i, device := range devices {
+		keys[i] = schemas.VisitorKey(device)
 	}
-	published, err := value[schemas.Published](rows[0])
-	if err != nil {
-		return 0, fmt.Errorf("read what is published: %w", err)
+	for {
+		rows, err := p.Views.Get(ctx, keys...)
+		if err != nil {
+			return nil, 0, fmt.Errorf("read %d visitors: %w", len(keys), err)
+		}
+		now, err := p.Views.Get(ctx, schemas.KeyPublished)
+		if err != nil {
+			return nil, 0, fmt.Errorf("read what is published: %w", err)
+		}
+		published, err := value[schemas.Published](now[0])
+		if err != nil {
+			return nil, 0, fmt.Errorf("read what is published: %w", err)
+		}
+		youngest, ok := published.Base(p.epoch)
+		if !ok {
+			return nil, 0, fmt.Errorf("epoch %d is older than generation %d, the oldest kept: %w",
+				p.epoch, published.Oldest().Run, ErrSuperseded)
+		}
+		base := p.base
+		p.base = youngest.Run
+		if _, kept := published.Generation(base); kept {
+			return rows, base, nil
+		}
 	}
-	base, ok := published.Base(p.epoch)
-	if !ok {
-		return 0, fmt.Errorf("epoch %d is older than generation %d, the oldest kept: %w",
-			p.epoch, published.Oldest().Run, ErrSuperseded)
-	}
-	return base.Run, nil
 }
 
 // member makes a visitor from its row: the generation worked on and the epochs

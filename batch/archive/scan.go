@@ -17,7 +17,7 @@ import (
 )
 
 // batchRows bounds the rows that a scan holds in memory at a time.
-const batchRows = 32 << 10
+const batchRows int64 = 32 << 10
 
 // Scan gives the rows of one file in batches of the named columns, in the order
 // of the log; strings come as dictionaries. A batch is valid until take returns.
@@ -83,7 +83,7 @@ func next(batches pqarrow.RecordReader) (more bool, err error) {
 // batchesOf reads the named columns of a file, strings as dictionaries. A column
 // that the file does not have was added after it was written.
 func batchesOf(ctx context.Context, f *file.Reader, columns []string) (pqarrow.RecordReader, error) {
-	props := pqarrow.ArrowReadProperties{BatchSize: batchRows}
+	props := pqarrow.ArrowReadProperties{BatchSize: min(batchRows, f.NumRows())}
 	var indices []int
 	for i := range f.MetaData().Schema.NumColumns() {
 		c := f.MetaData().Schema.Column(i)
