@@ -591,6 +591,21 @@ func TestMetricsKnowRoutesAndLag(t *testing.T) {
 	}
 }
 
+func TestThePageMayAskNoOtherHost(t *testing.T) {
+	s := serve(t, newPortal(t, 1), nil)
+	for path, kind := range map[string]string{"/": "text/html", "/dashboard/app.js": "text/javascript",
+		"/dashboard/words.js": "text/javascript", "/dashboard/style.css": "text/css", "/dashboard/icon.svg": "image/svg+xml"} {
+		r := get(t, s, path)
+		if got := r.header.Get("Content-Type"); r.status != 200 || !strings.HasPrefix(got, kind) {
+			t.Errorf("GET %s: got %d %s, want 200 %s", path, r.status, got, kind)
+		}
+		policy := r.header.Get("Content-Security-Policy")
+		if !strings.HasPrefix(policy, "default-src 'none'") || strings.Contains(policy, "unsafe") || strings.Contains(policy, "//") {
+			t.Errorf("policy of %s: got %q, want nothing but this host", path, policy)
+		}
+	}
+}
+
 func BenchmarkVisitor(b *testing.B) {
 	p := newPortal(b, 4)
 	mueller(p)

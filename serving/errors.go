@@ -85,7 +85,7 @@ func answer[T any](v *T, err error) (*T, error) {
 		errors.Is(err, errExpired), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return nil, degraded(err)
 	}
-	return nil, &huma.ErrorModel{Status: http.StatusInternalServerError, Title: http.StatusText(500), Detail: err.Error()}
+	return nil, huma.Error500InternalServerError(err.Error())
 }
 
 // TypeDegraded is the type of a problem that goes away by itself: the store is

@@ -17,7 +17,7 @@ type KPIs struct {
 	To           time.Time          `json:"to" doc:"not included"`
 	Measures     map[string]Count   `json:"measures"`
 	Revenue      []Revenue          `json:"revenue"`
-	Rates        map[string]Rate    `json:"rates" doc:"conversion: bookings per session; bounceRate: bounces per session; lookToBook: offer views per booking"`
+	Rates        map[string]Rate    `json:"rates" doc:"conversion and bounceRate per session, lookToBook in offer views per booking"`
 	Destinations []DestinationCount `json:"destinations,omitempty" doc:"with by=destination, the most wanted first"`
 	LeftOut      int                `json:"leftOut,omitempty" doc:"panes of destinations beyond ten thousand, left out"`
 	BucketSecs   int64              `json:"bucketSeconds,omitempty"`
@@ -69,12 +69,12 @@ const (
 
 type kpisInput struct {
 	Wait
-	Window   string    `query:"window" doc:"how far back, as a Go duration of whole minutes up to 744h; without it, and without from and to: 4h" example:"4h"`
+	Window   string    `query:"window" doc:"how far back, in whole minutes, up to 744h; 4h unless from and to are given" example:"4h"`
 	From     time.Time `query:"from" doc:"instead of window, with to; rounded down to the minute"`
 	To       time.Time `query:"to" doc:"not included; rounded down to the minute"`
 	Measures []string  `query:"measures" doc:"comma-separated; without it: all"`
 	By       string    `query:"by" enum:"destination" doc:"also divide searches, views and bookings"`
-	Bucket   string    `query:"bucket" doc:"also give series of so long steps, as a Go duration of whole minutes" example:"1m"`
+	Bucket   string    `query:"bucket" doc:"also give series, in steps of so many whole minutes" example:"1m"`
 	Top      int       `query:"top" default:"10" minimum:"1" maximum:"1000" doc:"how many destinations"`
 }
 
@@ -93,23 +93,32 @@ func (s *Server) readKPIs(ctx context.Context, in *kpisInput) (*kpisOutput, erro
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := s.bounded(ctx)
-	defer cancel()
-	if w.To-w.From > longWindow {
-		select {
-		case s.windows <- struct{}{}:
-			defer func() { <-s.windows }()
-		case <-ctx.Done():
-			return nil, errBusy
-		}
-	}
-	v, err := s.reader.Window(ctx, w)
+	v, err := s.readWindow(ctx, w)
 	if err != nil {
 		return nil, err
 	}
 	out := &kpisOutput{show(w, v, in.Top)}
 	out.Body.Waited, out.Body.Provenance = waited, s.watcher.coverage(v.Horizon)
 	return out, nil
+}
+
+// readWindow reads a window; a long one may take longer, and waits for its turn.
+func (s *Server) readWindow(ctx context.Context, w Window) (WindowView, error) {
+	timeout := s.config.Timeout
+	if w.To-w.From > longWindow {
+		timeout *= 4
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	if w.To-w.From > longWindow {
+		select {
+		case s.windows <- struct{}{}:
+			defer func() { <-s.windows }()
+		case <-ctx.Done():
+			return WindowView{}, errBusy
+		}
+	}
+	return s.reader.Window(ctx, w)
 }
 
 // parse makes a window of the parameters.

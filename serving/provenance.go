@@ -32,10 +32,10 @@ type Provenance struct {
 	Partition  int32    `json:"partition"`
 	Cut        int64    `json:"cut" doc:"the generation holds every event below this offset"`
 	Speed      int64    `json:"speed" doc:"speed has written every event below this offset"`
-	SpeedEpoch int64    `json:"speedEpoch" doc:"below the generation: speed lags behind the cut, and its cells are left out"`
+	SpeedEpoch int64    `json:"speedEpoch" doc:"if below the generation, speed lags behind the cut"`
 	Through    int64    `json:"through" doc:"the answer holds every event below this offset, and none beyond it"`
 	Age        *float64 `json:"ageSeconds,omitempty" doc:"since the prefix last grew; missing: never yet"`
-	Behind     *int64   `json:"behind,omitempty" doc:"records of the log that the answer does not hold; missing: the log was not asked"`
+	Behind     *int64   `json:"behind,omitempty" doc:"records that the answer does not hold; missing: unknown"`
 }
 
 // provenance is that of a partition within a horizon; through may be further.
@@ -83,7 +83,7 @@ type Coverage struct {
 	Generation int64        `json:"generation" doc:"batch run that the numbers are based on; 0: none yet"`
 	Partitions []Provenance `json:"partitions"`
 	Age        *float64     `json:"ageSeconds,omitempty" doc:"of the partition that moved last"`
-	Behind     *int64       `json:"behind,omitempty" doc:"records of the log that the numbers do not hold yet; missing: the log was not asked"`
+	Behind     *int64       `json:"behind,omitempty" doc:"records that the numbers do not hold; missing: unknown"`
 }
 
 // coverage is that of all partitions within a horizon.

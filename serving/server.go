@@ -110,7 +110,8 @@ func (s *Server) routes(m *metrics) http.Handler {
 // loads scripts from a foreign host, so there is none.
 func (s *Server) openAPI() huma.Config {
 	c := huma.DefaultConfig("Fernweh", s.config.Version)
-	c.Info.Description = "What the portal's visitors do and are: batch and speed merged, each answer with the prefix of the log that it is the fold of."
+	c.Info.Description = "What the portal's visitors do and are: batch and speed merged, " +
+		"each answer with the prefix of the log that it is the fold of."
 	c.DocsPath, c.SchemasPath, c.CreateHooks = "", "", nil
 	c.RejectUnknownQueryParameters = true
 	return c
@@ -119,10 +120,12 @@ func (s *Server) openAPI() huma.Config {
 // register binds every operation.
 func (s *Server) register(api huma.API) {
 	op := func(method, path, id, summary string, errors ...int) huma.Operation {
-		return huma.Operation{Method: method, Path: path, OperationID: id, Summary: summary, Errors: append(errors, 422, 500, 503)}
+		return huma.Operation{
+			Method: method, Path: path, OperationID: id, Summary: summary, Errors: append(errors, 422, 500, 503),
+		}
 	}
-	huma.Register(api, op("GET", "/v1/visitors/{id}", "visitor", "A device: what it did, what it is, and how we know", 404), s.visitor)
-	huma.Register(api, op("GET", "/v1/persons/{customer}", "person", "A customer: the devices side by side", 404), s.person)
+	huma.Register(api, op("GET", "/v1/visitors/{id}", "visitor", "A device, and how we know", 404), s.visitor)
+	huma.Register(api, op("GET", "/v1/persons/{customer}", "person", "A customer's devices side by side", 404), s.person)
 	huma.Register(api, op("GET", "/v1/segments", "segments", "The segments of the model in force"), s.segments)
 	huma.Register(api, op("GET", "/v1/kpis", "kpis", "The portal's numbers in a window of time"), s.kpis)
 	huma.Register(api, op("GET", "/v1/runs", "runs", "Batch runs, the latest first"), s.runs)
@@ -130,7 +133,7 @@ func (s *Server) register(api huma.API) {
 	start := op("POST", "/v1/runs", "start-run", "Start a batch run", 409, 501)
 	start.DefaultStatus = http.StatusAccepted
 	huma.Register(api, start, s.startRun)
-	huma.Register(api, op("POST", "/v1/generations/rollback", "rollback", "Go back to an older generation that is kept", 409, 501), s.rollback)
+	huma.Register(api, op("POST", "/v1/generations/rollback", "rollback", "Publish an older generation again", 409, 501), s.rollback)
 	huma.Register(api, op("GET", "/v1/status", "status", "What is published, and how far speed is"), s.status)
 	huma.Register(api, op("GET", "/v1/health/live", "live", "Whether the process answers"), s.live)
 	huma.Register(api, op("GET", "/v1/health/ready", "ready", "Whether questions can be answered"), s.ready)

@@ -20,7 +20,7 @@ type Summary struct {
 	Events       uint64            `json:"events"`
 	Sessions     int               `json:"sessions"`
 	Bounces      int               `json:"bounces" doc:"sessions of a single interaction"`
-	CountersOnly bool              `json:"countersOnly" doc:"so many events that sessions, destinations, offers and money are no longer kept"`
+	CountersOnly bool              `json:"countersOnly" doc:"of very many events only kinds, styles and party are kept"`
 	Kinds        map[string]uint32 `json:"kinds" doc:"events by kind"`
 	Styles       map[string]uint32 `json:"styles" doc:"offer views by style"`
 	Party        map[string]uint32 `json:"party" doc:"searches and bookings by who travels"`
@@ -101,10 +101,13 @@ func (p *Summary) count(h *visitor.History) {
 	for s := schemas.Style_STYLE_QUIET; s <= schemas.Style_STYLE_PARTY; s++ {
 		note(p.Styles, enumName(s.String(), "STYLE_"), h.Counters.Style(s))
 	}
-	for i, name := range [...]string{visitor.Solo: "solo", visitor.Couple: "couple", visitor.Family: "family", visitor.Group: "group"} {
+	for i, name := range parties {
 		note(p.Party, name, h.Counters.Party(i))
 	}
 }
+
+// parties are the names of who travels.
+var parties = [...]string{visitor.Solo: "solo", visitor.Couple: "couple", visitor.Family: "family", visitor.Group: "group"}
 
 func note(counts map[string]uint32, name string, n uint32) {
 	if n > 0 {

@@ -19,7 +19,7 @@ type Visitor struct {
 	Login      string      `json:"login,omitempty" doc:"customer number the device is logged in with"`
 	Totals     Summary     `json:"totals" doc:"all units of the device, summed for display"`
 	Units      []Unit      `json:"units" doc:"the device by login, side by side"`
-	Segment    *Classified `json:"segment,omitempty" doc:"by the model in force; missing: no model yet, or no consent to be profiled"`
+	Segment    *Classified `json:"segment,omitempty" doc:"by the model in force; missing: no model, or no consent"`
 	Decision   *Decision   `json:"decision,omitempty" doc:"what speed said last"`
 	Provenance Provenance  `json:"provenance"`
 }

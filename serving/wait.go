@@ -12,15 +12,15 @@ const (
 
 // Wait lets a request read its own writes.
 type Wait struct {
-	After    string `query:"after" doc:"partition:offset pairs, as the collector's header Fernweh-After had them: the answer waits until it holds every event below them" example:"3:124,5:17"`
+	After    string `query:"after" doc:"partition:offset pairs, as the collector's Fernweh-After; waits for every event below" example:"3:124,5:17"`
 	Header   string `header:"Fernweh-After" doc:"the same as after"`
-	Deadline string `query:"deadline" default:"250ms" doc:"how long to wait at most, as a Go duration up to 5s; then the answer comes as it is, marked stale"`
+	Deadline string `query:"deadline" default:"250ms" doc:"of the wait, up to 5s; then the answer comes marked stale"`
 }
 
 // Waited says in the answer what came of the wait.
 type Waited struct {
 	Stale     bool   `json:"stale" doc:"the answer does not hold what was waited for"`
-	WaitedFor string `json:"waitedFor,omitempty" doc:"what the request asked to wait for, where it was not reached in time"`
+	WaitedFor string `json:"waitedFor,omitempty" doc:"if stale: what was asked for"`
 }
 
 // wait waits for what a request asks for.

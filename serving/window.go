@@ -98,10 +98,43 @@ type scan struct {
 	left    int
 }
 
-func (s *scan) read(ctx context.Context, views Views, m kpi.Measure) error {
-	from, to := schemas.PaneRange(m.String(), s.window.From, s.window.To)
-	if err := views.Scan(ctx, schemas.TablePanes, from, to, s.add); err != nil {
+func (s *scan) read(ctx context.Context, views Views, m kpi.Measure) (err error) {
+	if divided(m) && !s.window.Destinations {
+		err = s.totals(ctx, views, m)
+	} else {
+		from, to := schemas.PaneRange(m.String(), s.window.From, s.window.To)
+		err = views.Scan(ctx, schemas.TablePanes, from, to, s.add)
+	}
+	if err != nil {
 		return fmt.Errorf("read panes of %s: %w", m, err)
+	}
+	return nil
+}
+
+// divided says whether a measure has panes by destination, which may be many to
+// each total.
+func divided(m kpi.Measure) bool { return m == kpi.Searches || m == kpi.Views || m == kpi.Bookings }
+
+// rowsAtOnce is how many rows are asked for by key in one call.
+const rowsAtOnce = 1024
+
+// totals reads the totals of a divided measure by their keys: a scan would pass
+// over every destination of every minute between two of them.
+func (s *scan) totals(ctx context.Context, views Views, m kpi.Measure) error {
+	for from := s.window.From; from < s.window.To; from += rowsAtOnce {
+		var keys []schemas.Key
+		for minute := from; minute < min(from+rowsAtOnce, s.window.To); minute++ {
+			keys = append(keys, schemas.PaneKey(m.String(), minute, ""))
+		}
+		rows, err := views.Get(ctx, keys...)
+		if err != nil {
+			return err
+		}
+		for _, row := range rows {
+			if err := s.add(row); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
 }
@@ -111,9 +144,6 @@ func (s *scan) add(row schemas.Row) error {
 	pane, err := parsePane(row.Row)
 	if err != nil {
 		return err
-	}
-	if pane.Dim.By == kpi.ByDestination && !s.window.Destinations {
-		return nil
 	}
 	value, picked, err := mergePane(s.horizon, row)
 	if err != nil || len(picked) == 0 {

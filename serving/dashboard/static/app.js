@@ -30,15 +30,24 @@ function t(key, ...values) {
 
 // locale is how this reader writes numbers and times in the chosen language.
 const locale = () => navigator.languages.find((l) => l.toLowerCase().startsWith(lang)) ?? { de: 'de-DE', en: 'en-GB' }[lang];
-const number = (n, options) => new Intl.NumberFormat(locale(), options).format(n);
+
+// formats keeps the formatters: to make one takes longer than to format hundreds.
+const formats = new Map();
+function format(Kind, options = {}) {
+  const key = Kind.name + locale() + JSON.stringify(options);
+  if (!formats.has(key)) formats.set(key, new Kind(locale(), options));
+  return formats.get(key);
+}
+
+const number = (n, options) => format(Intl.NumberFormat, options).format(n);
 const percent = (x) => (x == null ? '–' : number(x, { style: 'percent', maximumFractionDigits: 1 }));
-const clock = (at) => new Intl.DateTimeFormat(locale(), { hour: '2-digit', minute: '2-digit' }).format(at);
-const moment = (at) => new Intl.DateTimeFormat(locale(), { dateStyle: 'medium', timeStyle: 'short' }).format(new Date(at));
+const clock = (at) => format(Intl.DateTimeFormat, { hour: '2-digit', minute: '2-digit' }).format(at);
+const moment = (at) => format(Intl.DateTimeFormat, { dateStyle: 'medium', timeStyle: 'short' }).format(new Date(at));
 
 // money shows minor units; how many make one of the currency, the browser knows.
 function money(minor, currency) {
   try {
-    const digits = new Intl.NumberFormat(locale(), { style: 'currency', currency }).resolvedOptions().maximumFractionDigits;
+    const digits = format(Intl.NumberFormat, { style: 'currency', currency }).resolvedOptions().maximumFractionDigits;
     const value = minor / 10 ** digits;
     return number(value, { style: 'currency', currency, maximumFractionDigits: Math.abs(value) < 1000 ? digits : 0, minimumFractionDigits: 0 });
   } catch { // not a currency that the browser knows
@@ -150,9 +159,22 @@ async function follow() {
       trouble(e, wait);
     }
     if (failures === 0) show();
-    await new Promise((done) => setTimeout(done, wait));
+    await pause(wait);
     if (document.hidden) await new Promise((done) => document.addEventListener('visibilitychange', done, { once: true }));
   }
+}
+
+// pause waits, but not on when the machine finds its network again.
+function pause(milliseconds) {
+  return new Promise((done) => {
+    const timer = setTimeout(end, milliseconds);
+    function end() {
+      clearTimeout(timer);
+      removeEventListener('online', end);
+      done();
+    }
+    addEventListener('online', end);
+  });
 }
 
 // --- what is shown
