@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/IBM/sarama"
-	"golang.org/x/sync/errgroup"
 
 	"fernweh/infra/embedded"
 	"fernweh/infra/kafka"
@@ -162,6 +161,50 @@ func open(t *testing.T, dir, port string) *embedded.Broker {
 	return b
 }
 
+// A load appends one event after the other and notes what was acknowledged.
+type load struct {
+	producer     *kafka.Producer
+	acknowledged atomic.Int64
+	ids          []string     // the load's own until it has ended
+	left         atomic.Int64 // how many more to append; negative: not known yet
+}
+
+// run appends until none is left, each event until it is acknowledged.
+func (l *load) run(ctx context.Context) error {
+	for n := 0; l.left.Load() != 0; n++ {
+		e := page(fmt.Sprint("device", n%5), n)
+		for {
+			if _, err := l.producer.Append(ctx, []*schemas.Event{e}); err == nil {
+				break
+			}
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+		}
+		l.ids = append(l.ids, e.Id)
+		l.acknowledged.Add(1)
+		if l.left.Load() > 0 {
+			l.left.Add(-1)
+		}
+	}
+	return nil
+}
+
+// readInto reads the event topic and sends all ids it sees.
+func readInto(ctx context.Context, cfg kafka.Config, seen chan<- string) error {
+	log := kafka.NewLog(cfg, kafka.LogOptions{Group: "g", MaxBatch: 10})
+	next := make([]int64, partitions)
+	return log.Consume(ctx, func(_ context.Context, partition int32) (int64, kafka.Handle, error) {
+		return next[partition], func(_ context.Context, records []schemas.Record) error {
+			for _, r := range records {
+				next[partition] = r.Offset + 1
+				seen <- r.Event.Id
+			}
+			return nil
+		}, nil
+	})
+}
+
 // TestBrokerRestartsUnderLoad takes the broker away under a producer and a
 // reader. Both go on by themselves, and the reader misses nothing.
 func TestBrokerRestartsUnderLoad(t *testing.T) {
@@ -169,71 +212,39 @@ func TestBrokerRestartsUnderLoad(t *testing.T) {
 	b := open(t, dir, "0")
 	_, port, _ := net.SplitHostPort(b.Addr())
 	cfg := kafka.Config{Brokers: []string{b.Addr()}, ClientID: "test"}
-	p := producer(t, cfg)
 	ctx, stop := context.WithTimeout(t.Context(), time.Minute)
 	defer stop()
-	var acknowledged, restarted, troubles atomic.Int64
-	seen := make(chan string, 1<<16)
-	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error {
-		log := kafka.NewLog(cfg, kafka.LogOptions{Group: "g", MaxBatch: 10, Trouble: func(error) { troubles.Add(1) }})
-		next := make([]int64, partitions)
-		return log.Consume(ctx, func(_ context.Context, partition int32) (int64, kafka.Handle, error) {
-			return next[partition], func(_ context.Context, records []schemas.Record) error {
-				for _, r := range records {
-					next[partition] = r.Offset + 1
-					seen <- r.Event.Id
-				}
-				return nil
-			}, nil
-		})
-	})
-	done := map[string]bool{}
-	g.Go(func() error {
-		for n := 0; restarted.Load() < 200; n++ {
-			e := page(fmt.Sprint("device", n%5), n)
-			for {
-				if _, err := p.Append(ctx, []*schemas.Event{e}); err == nil {
-					break
-				}
-				if ctx.Err() != nil {
-					return ctx.Err()
-				}
-			}
-			done[e.Id] = true
-			acknowledged.Add(1)
-			if restarted.Load() > 0 {
-				restarted.Add(1)
-			}
-		}
-		return nil
-	})
-	for acknowledged.Load() < 100 && ctx.Err() == nil {
+	l := &load{producer: producer(t, cfg)}
+	l.left.Store(-1)
+	seen, ended := make(chan string, 1<<16), make(chan error, 2)
+	go func() { ended <- readInto(ctx, cfg, seen) }()
+	go func() { ended <- l.run(ctx) }()
+	for l.acknowledged.Load() < 100 && ctx.Err() == nil {
 		<-time.After(time.Millisecond)
 	}
 	if err := b.Close(); err != nil {
 		t.Error(err)
 	}
 	open(t, dir, port)
-	restarted.Store(1)
-	got := map[string]bool{}
-	for len(got) < int(acknowledged.Load()) || restarted.Load() < 200 {
+	l.left.Store(200)
+	if err := <-ended; err != nil {
+		t.Fatalf("the load ended first, want without error: got %v", err)
+	}
+	missing := map[string]bool{}
+	for _, id := range l.ids {
+		missing[id] = true
+	}
+	for len(missing) > 0 {
 		select {
 		case id := <-seen:
-			got[id] = true
-		case <-time.After(10 * time.Millisecond):
-		case <-ctx.Done():
-			t.Fatalf("got %d of %d events: %v", len(got), acknowledged.Load(), context.Cause(ctx))
+			delete(missing, id)
+		case err := <-ended:
+			t.Fatalf("the reader ended with %v, %d acknowledged events were not read", err, len(missing))
 		}
 	}
 	stop()
-	if err := g.Wait(); !errors.Is(err, context.Canceled) {
-		t.Errorf("got %v, want to end when told to", err)
-	}
-	for id := range done {
-		if !got[id] {
-			t.Errorf("event %s was acknowledged and not read", id)
-		}
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Errorf("the reader: got %v, want to end when told to", err)
 	}
 }
 
@@ -342,7 +353,11 @@ func TestCallersThatGaveUpFreeTheirRoom(t *testing.T) {
 			t.Errorf("got %v, want %v", err, context.DeadlineExceeded)
 		}
 	}
-	if _, err := p.Append(t.Context(), []*schemas.Event{page("mueller", 2)}); err != nil {
-		t.Errorf("after all that was left behind went through: got %v", err)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	for n := range 3 {
+		if _, err := p.Append(ctx, batch); err != nil {
+			t.Fatalf("batch %d behind those that were given up: got %v", n, err)
+		}
 	}
 }
