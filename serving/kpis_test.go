@@ -87,6 +87,9 @@ func TestAWindowBeforeTheRunIsExactUntilALateEventComes(t *testing.T) {
 	if rate := k.Rates["conversion"]; rate.Value == nil || *rate.Value != 0 || len(k.Rates) != 1 {
 		t.Errorf("rates: got %+v, want a conversion of 0 only", k.Rates)
 	}
+	if got, want := read[serving.KPIs](t, s, "/v1/kpis").Measures["pages"], (serving.Count{Value: 1, State: serving.Live}); got != want {
+		t.Errorf("pages of a window that has not ended: got %+v, want %+v", got, want)
+	}
 	late := page("bert")
 	late.Time = early.UnixMicro()
 	p.happens(late)
