@@ -190,7 +190,9 @@ func write(out io.Writer, s schemas.Span, batch arrow.Record) error {
 		parquet.WithMaxRowGroupLength(max(s.Rows, 1)),
 		parquet.WithCreatedBy("fernweh"),
 	)
-	fw, err := pqarrow.NewFileWriter(batch.Schema(), out, props, pqarrow.NewArrowWriterProperties())
+	// The library closes what can be closed, and the file is not its own.
+	sink := struct{ io.Writer }{out}
+	fw, err := pqarrow.NewFileWriter(batch.Schema(), sink, props, pqarrow.NewArrowWriterProperties())
 	if err != nil {
 		return err
 	}

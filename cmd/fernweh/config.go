@@ -95,7 +95,7 @@ const (
 	ingesting = "up ingest"
 	speeding  = "up speed"
 	batching  = "up batch"
-	serving   = "up serve"
+	answering = "up serve batch"
 	timed     = "up speed batch serve simulate"
 	simulated = "simulate"
 	replayed  = "replay"
@@ -134,7 +134,7 @@ func (c *config) settings() []setting {
 		{"speed-visitors", "1000000", "devices held in memory; others are read again when they come back",
 			whole(&c.Speed.Visitors, 1, 1_000_000_000), speeding},
 
-		{"archive-rows", "1000000", "rows after which a file of the archive ends", whole(&c.Batch.ArchiveRows, 1, 100_000_000), batching},
+		{"archive-rows", "65536", "rows after which a file of the archive ends; until then they are in memory, too", whole(&c.Batch.ArchiveRows, 1, 100_000_000), batching},
 		{"batch-segments", "8", "segments that visitors are put into", whole(&c.Batch.Segments, 1, 1000), batching},
 		{"batch-restarts", "5", "times that k-means starts anew; the best is kept", whole(&c.Batch.Restarts, 1, 1000), batching},
 		{"batch-seed", "1", "seed of training: the same archive and seed give the same bytes", whole(&c.Batch.Seed, 0, 1<<62), batching},
@@ -142,7 +142,7 @@ func (c *config) settings() []setting {
 		{"batch-schedule", "10:30,19:30", "hours of the portal's day at which a run begins; empty: never by itself",
 			clocks(&c.Batch.Schedule), batching},
 
-		{"serve-addr", "127.0.0.1:8081", "where the API and the operators' page answer", address(&c.Serve.Addr), serving},
+		{"serve-addr", "127.0.0.1:8081", "where the API and the operators' page answer", address(&c.Serve.Addr), answering},
 
 		{"collector-url", "http://127.0.0.1:8080", "collector to send to", httpURL(&c.Client.URL), clients},
 		{"collector-write-key", "demo", "write key to send with", secret(filled(&c.Client.WriteKey)), clients},

@@ -38,6 +38,13 @@ type command struct {
 // commands is the table of contents of the program.
 func commands() []command {
 	return []command{
+		{"up", "", "run every layer in this process: log, ingest, speed, batch and serving", runUp},
+		{"ingest", "", "take events from websites into the log", runIngest},
+		{"speed", "", "keep each visitor current, one event at a time", runSpeed},
+		{"batch", "[run | history | rollback N]", "archive the log and recompute everything, by the schedule or now", runBatch},
+		{"serve", "", "answer the website and the operators", runServe},
+		{"simulate", "", "send the events of a simulated portal to a collector", runSimulate},
+		{"replay", "FILE...", "send recorded behaviour to a collector", runReplay},
 		{"config", "", "print every setting in force and where it came from", runConfig},
 		{"version", "", "print version, commit, build date and Go version", runVersion},
 	}

@@ -1,0 +1,119 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"regexp"
+	"time"
+
+	"fernweh/schemas"
+)
+
+// An asker talks to the API of the process that has the data directory.
+type asker struct{ api string }
+
+var noteOf = regexp.MustCompile(regexp.QuoteMeta(notePrefix) + `(\S+)`)
+
+// askerOf finds the API in what the lock says.
+func askerOf(locked error) (asker, error) {
+	m := noteOf.FindStringSubmatch(locked.Error())
+	if m == nil {
+		return asker{}, locked
+	}
+	return asker{"http://" + m[1]}, nil
+}
+
+// call sends one request and decodes its answer.
+func (a asker) call(ctx context.Context, method, path string, in, out any) error {
+	var body io.Reader
+	if in != nil {
+		b, err := json.Marshal(in)
+		if err != nil {
+			return err
+		}
+		body = bytes.NewReader(b)
+	}
+	r, err := http.NewRequestWithContext(ctx, method, a.api+path, body)
+	if err != nil {
+		return err
+	}
+	r.Header.Set("Content-Type", "application/json")
+	resp, err := http.DefaultClient.Do(r)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return fmt.Errorf("%s %s: %w", method, r.URL, err)
+	}
+	if resp.StatusCode >= 300 {
+		return fmt.Errorf("%s %s: %s: %s", method, r.URL, resp.Status, bytes.TrimSpace(b))
+	}
+	if out == nil {
+		return nil
+	}
+	return json.Unmarshal(b, out)
+}
+
+// askRun lets the other process do the run and shows how it goes.
+func askRun(ctx context.Context, _ *config, locked error, to console) error {
+	a, err := askerOf(locked)
+	if err != nil {
+		return err
+	}
+	var run schemas.Run
+	if err := a.call(ctx, http.MethodPost, "/v1/runs", nil, &run); err != nil {
+		return err
+	}
+	p := newProgress(to.log)
+	for run.State == schemas.RunRunning {
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("run %d goes on in the other process: %w", run.Number, ctx.Err())
+		case <-time.After(200 * time.Millisecond):
+		}
+		if err := a.call(ctx, http.MethodGet, fmt.Sprintf("/v1/runs/%d", run.Number), nil, &run); err != nil {
+			return err
+		}
+		p.show(run, 0, 0)
+	}
+	p.end(run)
+	if run.State != schemas.RunPublished {
+		return fmt.Errorf("run %d: %s", run.Number, run.Error)
+	}
+	fmt.Fprintf(to.out, "generation %d is published\n", run.Number)
+	return nil
+}
+
+func askHistory(ctx context.Context, _ *config, locked error, to console) error {
+	a, err := askerOf(locked)
+	if err != nil {
+		return err
+	}
+	var out struct{ Runs []schemas.Run }
+	if err := a.call(ctx, http.MethodGet, "/v1/runs?limit=1000", nil, &out); err != nil {
+		return err
+	}
+	for i := range out.Runs {
+		printRun(to.out, out.Runs[len(out.Runs)-1-i])
+	}
+	return nil
+}
+
+func askRollback(ctx context.Context, locked error, generation int64, to console) error {
+	a, err := askerOf(locked)
+	if err != nil {
+		return err
+	}
+	in := map[string]int64{"to": generation}
+	if err := a.call(ctx, http.MethodPost, "/v1/generations/rollback", in, nil); err != nil {
+		return err
+	}
+	fmt.Fprintf(to.out, "generation %d is published again\n", generation)
+	return nil
+}

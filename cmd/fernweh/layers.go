@@ -1,0 +1,188 @@
+package main
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"fernweh/batch"
+	"fernweh/infra/kafka"
+	"fernweh/ingest"
+	"fernweh/ingest/spool"
+	"fernweh/schemas"
+	serve "fernweh/serving"
+	"fernweh/speed"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// A part is a layer at work: it blocks until ctx is done or it cannot go on.
+type part func(ctx context.Context) error
+
+// together runs parts until one of them fails or ctx is done.
+func together(ctx context.Context, parts ...part) error {
+	g, ctx := errgroup.WithContext(ctx)
+	for _, p := range parts {
+		g.Go(func() error { return p(ctx) })
+	}
+	if err := g.Wait(); err != nil && !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
+}
+
+// reader reads the event topic for one of the layers.
+func (s *stack) reader(group string, most int, linger time.Duration) *kafka.Log {
+	return kafka.NewLog(s.kafka, kafka.LogOptions{
+		Group: group, MaxBatch: most, Linger: linger,
+		Trouble: func(err error) { slog.Warn("reading the log goes on after an error", "reader", group, "error", err) },
+	})
+}
+
+// ingest is the collector behind its door.
+func (s *stack) ingest(l net.Listener) part {
+	return func(ctx context.Context) error {
+		c := s.config.Ingest
+		keys := make(map[string]string, len(c.WriteKeys))
+		for source, digest := range c.WriteKeys {
+			keys[source] = hex.EncodeToString(digest[:])
+		}
+		collector, err := ingest.New(ingest.Config{
+			Partitions: s.config.Log.Partitions, Keys: keys, AssumedConsent: c.AssumeConsent, Origins: c.Origins,
+			Spool:   spool.Options{Dir: filepath.Join(s.config.DataDir, "spool"), MaxBytes: c.SpoolSize},
+			Limits:  ingest.Limits{BodyBytes: c.MaxBody},
+			Metrics: s.metrics,
+		}, s.producer, s.producer)
+		if err != nil {
+			return err
+		}
+		err = together(ctx, collector.Run, door(l, collector))
+		return errors.Join(err, collector.Close())
+	}
+}
+
+// door serves HTTP on a listener until ctx is done, and lets requests in work
+// come to their end.
+func door(l net.Listener, h http.Handler) part {
+	return func(ctx context.Context) error {
+		server := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute}
+		return together(ctx,
+			func(context.Context) error {
+				if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+					return fmt.Errorf("serve %s: %w", l.Addr(), err)
+				}
+				return nil
+			},
+			func(ctx context.Context) error {
+				<-ctx.Done()
+				ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+				defer cancel()
+				if err := server.Shutdown(ctx); err != nil {
+					return server.Close() // a request that hangs does not keep the process
+				}
+				return nil
+			})
+	}
+}
+
+// speed keeps every visitor current.
+func (s *stack) speed(ctx context.Context) error {
+	c := s.config.Speed
+	log := s.reader("fernweh-speed", c.Batch, c.FlushDelay)
+	return speed.New(log, speed.Stores{
+		Views: s.views, Decisions: s.producer, Now: time.Now, Metrics: speed.NewMetrics(s.metrics),
+		MaxVisitors: max(c.Visitors/int(s.config.Log.Partitions), 1),
+	}).Run(ctx)
+}
+
+// batch is the batch layer, ready to run.
+func (s *stack) batch() *batch.Layer {
+	c := s.config.Batch
+	host, _ := os.Hostname() // only a name for a person
+	return &batch.Layer{
+		Settings: batch.Settings{
+			Partitions: s.config.Log.Partitions, Segments: c.Segments, Restarts: c.Restarts, Seed: c.Seed,
+			Memory: c.Memory, Sample: 250_000, ArchiveRows: int64(c.ArchiveRows),
+			Patience: 10 * time.Minute, Grace: time.Minute, Holder: fmt.Sprintf("process %d on %s", os.Getpid(), host),
+		},
+		Views: s.views, Log: s.producer, Files: s.files, Now: time.Now,
+	}
+}
+
+// archive writes the log into the archive.
+func (s *stack) archive(layer *batch.Layer) part {
+	return func(ctx context.Context) error {
+		return layer.Archive(ctx, s.reader("fernweh-archive", 10_000, 100*time.Millisecond))
+	}
+}
+
+// schedule begins a run at the set hours of the portal's day.
+func (s *stack) schedule(layer *batch.Layer) part {
+	return func(ctx context.Context) error {
+		for {
+			next, ok := following(s.config.Batch.Schedule, time.Now().In(s.config.Zone))
+			if !ok {
+				return nil
+			}
+			slog.InfoContext(ctx, "the next batch run is set", "at", next)
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-time.After(time.Until(next)):
+			}
+			if _, err := layer.Run(ctx, nil); err != nil && ctx.Err() == nil {
+				slog.ErrorContext(ctx, "batch run failed; what is published stays", "error", err)
+			}
+		}
+	}
+}
+
+// following is the first of the set hours after now, in now's time zone.
+func following(hours []clock, now time.Time) (next time.Time, ok bool) {
+	for day := range 2 {
+		for _, h := range hours {
+			at := time.Date(now.Year(), now.Month(), now.Day()+day, h.Hour, h.Minute, 0, 0, now.Location())
+			if at.After(now) && (!ok || at.Before(next)) {
+				next, ok = at, true
+			}
+		}
+	}
+	return next, ok
+}
+
+// runs lets the API ask for batch runs.
+type runs struct{ *batch.Layer }
+
+// Run does one run, and tells its record when it changes.
+func (r runs) Run(ctx context.Context, progress func(schemas.Run)) (schemas.Run, error) {
+	run, err := r.Layer.Run(ctx, func(run schemas.Run, _, _ int64) { progress(run) })
+	if busy := new(batch.Busy); errors.As(err, &busy) {
+		return run, fmt.Errorf("%w: %w", serve.ErrRunning, err)
+	}
+	return run, err
+}
+
+// serve answers the website and the operators. layer is nil where no run can be
+// asked for.
+func (s *stack) serve(l net.Listener, layer *batch.Layer) part {
+	return func(ctx context.Context) error {
+		c := serve.Config{
+			Views: s.views, Partitions: s.config.Log.Partitions, Log: s.tail, Version: thisBuild().Version, Registry: s.metrics,
+		}
+		if layer != nil {
+			c.Runs = runs{layer}
+		}
+		server, err := serve.New(c)
+		if err != nil {
+			return err
+		}
+		return together(ctx, server.Run, door(l, server.Handler()))
+	}
+}

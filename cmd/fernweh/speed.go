@@ -1,0 +1,15 @@
+package main
+
+import (
+	"context"
+	"errors"
+)
+
+// runSpeed keeps every visitor current, and nothing else.
+func runSpeed(ctx context.Context, c *config, _ console) error {
+	s, err := openStack(ctx, c, "fernweh speed")
+	if err != nil {
+		return err
+	}
+	return errors.Join(s.speed(ctx), s.close())
+}

@@ -1,0 +1,46 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+)
+
+// runUp is every layer in one process.
+func runUp(ctx context.Context, c *config, to console) error {
+	doors, err := listen(c.Ingest.Addr, c.Serve.Addr)
+	if err != nil {
+		return err
+	}
+	s, err := openStack(ctx, c, apiNote(doors[1]))
+	if err != nil {
+		return err
+	}
+	layer := s.batch()
+	fmt.Fprintf(to.out, "events go to    http://%s/v1/batch\nthe page is at  http://%s/\n", doors[0].Addr(), doors[1].Addr())
+	err = together(ctx, s.ingest(doors[0]), s.speed, s.archive(layer), s.schedule(layer), s.serve(doors[1], layer))
+	return errors.Join(err, s.close())
+}
+
+// listen opens the doors first: a port that is taken is said before anything is
+// touched.
+func listen(addrs ...string) ([]net.Listener, error) {
+	var doors []net.Listener
+	for _, addr := range addrs {
+		l, err := net.Listen("tcp", addr)
+		if err != nil {
+			for _, open := range doors {
+				err = errors.Join(err, open.Close())
+			}
+			return nil, fmt.Errorf("listen on %s: %w", addr, err)
+		}
+		doors = append(doors, l)
+	}
+	return doors, nil
+}
+
+const notePrefix = "its API is http://"
+
+// apiNote is what a second process is told: where to ask this one.
+func apiNote(api net.Listener) string { return notePrefix + api.Addr().String() }
