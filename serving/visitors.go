@@ -127,6 +127,9 @@ func decision(b []byte) (*Decision, error) {
 	if err := proto.Unmarshal(b, &d); err != nil {
 		return nil, fmt.Errorf("decode latest decision: %w", err)
 	}
+	if d.Segment == "" {
+		return nil, nil // taken back by an erasure
+	}
 	return &Decision{
 		ID: d.Id, Login: d.Login, Segment: d.Segment, Distance: d.Distance, Model: d.Model,
 		Time: micros(d.Time), State: Live,

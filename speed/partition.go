@@ -173,8 +173,11 @@ func (p *Partition) one(r *schemas.Record) error {
 		return fmt.Errorf("visitor %s is at offset %d, event %d: %w", m.device, m.stamp, r.Offset, ErrSuperseded)
 	}
 	verdict, login, d := m.Apply(r.Offset, r.Event)
-	if verdict == visitor.Accepted {
+	switch verdict {
+	case visitor.Accepted:
 		d.Segment = p.classify(m, login)
+	case visitor.Reset:
+		d.Segment = m.unsay()
 	}
 	m.Decided = append(m.Decided, d)
 	m.stamp = r.Offset
@@ -185,6 +188,14 @@ func (p *Partition) one(r *schemas.Record) error {
 	p.Metrics.event(verdict)
 	p.collect(m, d, r.Event.Time)
 	return nil
+}
+
+// unsay takes back, after an erasure, what was said of the visitor.
+func (m *member) unsay() *visitor.Segment {
+	if m.now == nil || m.now.ID == "" {
+		return nil
+	}
+	return new(visitor.Segment)
 }
 
 // classify names the visitor's segment when it is another than was last said.

@@ -116,55 +116,75 @@ func (l *Layer) open(ctx context.Context, partition int32) (int64, func(context.
 }
 
 // follow keeps the model in force current. A model that cannot be read or fails
-// its self-check is refused, and the one before stays.
+// its self-check is refused, once for each reason, and the one before stays.
 func (l *Layer) follow(ctx context.Context) error {
-	var seen string
+	var loaded, reason string
 	for {
-		id, err := l.refresh(ctx, seen)
-		if err != nil && ctx.Err() == nil {
+		id, err := l.refresh(ctx, loaded)
+		switch {
+		case err == nil:
+			loaded, reason = id, ""
+		case ctx.Err() == nil && err.Error() != reason:
+			reason = err.Error()
 			l.stores.Metrics.refused()
 			slog.ErrorContext(ctx, "the model in force stays", "error", err)
 		}
-		seen = id
 		if !pause(ctx, watchEvery) {
 			return nil
 		}
 	}
 }
 
-// refresh loads the published model unless it is the one already seen, and says
-// which one has been dealt with.
-func (l *Layer) refresh(ctx context.Context, seen string) (string, error) {
-	rows, err := l.stores.Views.Get(ctx, schemas.KeyPublished)
+// refresh puts the published model in force, unless it is the one loaded
+// already, and says which one is loaded then.
+func (l *Layer) refresh(ctx context.Context, loaded string) (string, error) {
+	g, err := publishedGeneration(ctx, l.stores.Views)
+	if err != nil || g.Model == loaded {
+		return loaded, err
+	}
+	m, err := loadModel(ctx, l.stores.Views, g)
 	if err != nil {
-		return seen, fmt.Errorf("read what is published: %w", err)
-	}
-	published, err := value[schemas.Published](rows[0])
-	if err != nil {
-		return seen, fmt.Errorf("read what is published: %w", err)
-	}
-	g, _ := published.Generation(published.Current)
-	if g.Model == seen {
-		return seen, nil
-	}
-	if g.Model == "" {
-		l.model.Store(nil)
-		return "", nil
-	}
-	rows, err = l.stores.Views.Get(ctx, schemas.ModelKey(g.Model))
-	if err != nil {
-		return seen, fmt.Errorf("read model %s: %w", g.Model, err)
-	}
-	c, ok := rows[0].Cell(schemas.ColumnValue)
-	if !ok {
-		return g.Model, fmt.Errorf("model %s of generation %d is missing", g.Model, g.Run)
-	}
-	m, err := decodeModel(g.Model, c.Value)
-	if err != nil {
-		return g.Model, err
+		return loaded, err
 	}
 	l.model.Store(m)
 	return g.Model, nil
+}
+
+// LoadModel loads the published model; nil if there is none yet.
+func LoadModel(ctx context.Context, views Views) (*Model, error) {
+	g, err := publishedGeneration(ctx, views)
+	if err != nil {
+		return nil, err
+	}
+	return loadModel(ctx, views, g)
+}
+
+func publishedGeneration(ctx context.Context, views Views) (schemas.Generation, error) {
+	rows, err := views.Get(ctx, schemas.KeyPublished)
+	if err != nil {
+		return schemas.Generation{}, fmt.Errorf("read what is published: %w", err)
+	}
+	published, err := value[schemas.Published](rows[0])
+	if err != nil {
+		return schemas.Generation{}, fmt.Errorf("read what is published: %w", err)
+	}
+	g, _ := published.Generation(published.Current)
+	return g, nil
+}
+
+func loadModel(ctx context.Context, views Views, g schemas.Generation) (*Model, error) {
+	if g.Model == "" {
+		return nil, nil
+	}
+	rows, err := views.Get(ctx, schemas.ModelKey(g.Model))
+	if err != nil {
+		return nil, fmt.Errorf("read model %s: %w", g.Model, err)
+	}
+	c, ok := rows[0].Cell(schemas.ColumnValue)
+	if !ok {
+		return nil, fmt.Errorf("model %s of generation %d is missing", g.Model, g.Run)
+	}
+	return decodeModel(g.Model, c.Value)
 }
 
 // pause waits, and says whether there is still work to do then.

@@ -1,0 +1,208 @@
+package speed_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"strings"
+	"testing"
+	"time"
+
+	"fernweh/infra/embedded"
+	"fernweh/model/cluster"
+	"fernweh/model/visitor"
+	"fernweh/schemas"
+	"fernweh/speed"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/protobuf/proto"
+)
+
+// A said sink keeps decisions.
+type said []*schemas.Decision
+
+func (s *said) AppendDecisions(_ context.Context, ds []*schemas.Decision) error {
+	*s = append(*s, ds...)
+	return nil
+}
+
+// A log of one partition that ends when it has been read.
+type oneLog []schemas.Record
+
+func (l oneLog) Consume(ctx context.Context, open func(context.Context, int32) (int64, func(context.Context, []schemas.Record) error, error)) error {
+	start, handle, err := open(ctx, 0)
+	if err != nil {
+		return err
+	}
+	if err := handle(ctx, l[start:]); err != nil {
+		return err
+	}
+	return fmt.Errorf("read to the end: %w", schemas.ErrOutOfRange) // ends the layer
+}
+
+type fixture struct {
+	views *embedded.Views
+	said  said
+	log   oneLog
+}
+
+func newFixture(t *testing.T) *fixture {
+	t.Helper()
+	views, err := embedded.OpenViewsIn(vfs.NewMem(), "views")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { views.Close() })
+	return &fixture{views: views}
+}
+
+func (f *fixture) stores() speed.Stores {
+	return speed.Stores{Views: f.views, Decisions: &f.said, Now: time.Now, MaxVisitors: 10,
+		Metrics: speed.NewMetrics(prometheus.NewRegistry()), Model: func() *speed.Model { return nil }}
+}
+
+// append puts an event at the end of the log, whose first record is the cut of
+// the published generation.
+func (f *fixture) append(e *schemas.Event) {
+	if len(f.log) == 0 {
+		f.log = append(f.log, schemas.Record{Cut: 1})
+	}
+	e.Id, e.AssumedConsent = fmt.Sprint("m", len(f.log)), true
+	f.log = append(f.log, schemas.Record{Offset: int64(len(f.log)), Event: e})
+}
+
+// publish publishes a generation with a model of two segments: those who look at
+// quiet offers, and the others.
+func (f *fixture) publish(t *testing.T, artefact []byte) {
+	t.Helper()
+	put := func(key schemas.Key, value []byte) {
+		c := schemas.Cell{Key: key, Column: schemas.ColumnValue, Stamp: 1, Value: value}
+		if err := f.views.Put(t.Context(), c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if artefact != nil {
+		put(schemas.ModelKey("m1"), artefact)
+	}
+	put(schemas.KeyPublished, schemas.EncodeJSON(schemas.Published{}.With(schemas.Generation{Run: 1, Cuts: []int64{0}, Model: "m1"})))
+}
+
+func twoSegments(t *testing.T) []byte {
+	t.Helper()
+	names := visitor.Features()
+	quiet, other := make([]float64, len(names)), make([]float64, len(names))
+	for i, n := range names {
+		if n == "style:quiet" {
+			quiet[i] = 5
+		}
+	}
+	m := &cluster.Model{ID: "m1", Wanted: 2, Vectors: 2, Features: cluster.Unscaled(names), Segments: []cluster.Segment{
+		{ID: "s1", Name: "other", Size: 1, Centroid: other}, {ID: "s2", Name: "quiet", Size: 1, Centroid: quiet},
+	}}
+	b, err := m.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// run lets a layer read the whole log, with the model in force.
+func (f *fixture) run(t *testing.T) {
+	t.Helper()
+	l := speed.New(f.log, f.stores())
+	if err := l.Run(t.Context()); !errors.Is(err, schemas.ErrOutOfRange) {
+		t.Fatalf("the layer ended with %v", err)
+	}
+}
+
+func TestDecisionsSayOnlyWhatIsNew(t *testing.T) {
+	f := newFixture(t)
+	f.publish(t, twoSegments(t))
+	quiet := &schemas.Offer{Id: "h1", Styles: []schemas.Style{schemas.Style_STYLE_QUIET}}
+	for range 40 {
+		f.append(&schemas.Event{Device: "d", Kind: schemas.Kind_KIND_OFFER_VIEW, Offer: quiet, Time: 60_000_000})
+	}
+	f.append(&schemas.Event{Device: "d", Kind: schemas.Kind_KIND_ERASURE, Received: 1})
+	p := f.open(t)
+	if err := p.Handle(t.Context(), f.log[p.Start():]); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(f.said); n == 0 || n > 4 {
+		t.Fatalf("%d decisions of 40 like events and an erasure, want one a change", n)
+	}
+	if last := f.said[len(f.said)-1]; last.Segment != "" || last.Id != "0-41-segment" {
+		t.Errorf("after the erasure the last word is %v, want it taken back", last)
+	}
+	rows, err := f.views.Get(t.Context(), schemas.VisitorKey("d"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	now, _ := rows[0].Cell(schemas.ColumnDecision)
+	var d schemas.Decision
+	if err := proto.Unmarshal(now.Value, &d); err != nil || d.Segment != "" || now.Stamp != 41 {
+		t.Errorf("the row says %v as of %d (%v), want nothing as of 41", &d, now.Stamp, err)
+	}
+}
+
+// open opens the partition as a layer does that has loaded the published model.
+func (f *fixture) open(t *testing.T) *speed.Partition {
+	t.Helper()
+	m, err := speed.LoadModel(t.Context(), f.views)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := f.stores()
+	s.Model = func() *speed.Model { return m }
+	p, err := speed.Open(t.Context(), s, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func TestModelThatCannotBeUsedIsRefused(t *testing.T) {
+	good := string(twoSegments(t))
+	tests := []struct {
+		name     string
+		artefact []byte
+		want     string
+	}{
+		{"missing", nil, "model m1 of generation 1 is missing"},
+		{"cut off", []byte(good[:len(good)/2]), "model m1"},
+		{"of other features", []byte(strings.Replace(good, "style:quiet", "style:loud", 1)), "style:loud"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			f := newFixture(t)
+			f.publish(t, tt.artefact)
+			if _, err := speed.LoadModel(t.Context(), f.views); err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("error %v, want one that says %q", err, tt.want)
+			}
+		})
+	}
+}
+
+// TestEventsGoOnWithoutAModel: a published model that is not there costs the
+// segment and nothing else.
+func TestEventsGoOnWithoutAModel(t *testing.T) {
+	f := newFixture(t)
+	f.publish(t, nil)
+	for range 3 {
+		f.append(&schemas.Event{Device: "d", Kind: schemas.Kind_KIND_PAGE, Time: 1})
+	}
+	f.run(t)
+	rows, err := f.views.Get(t.Context(), schemas.VisitorKey("d"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var c visitor.Cell
+	cells := rows[0].Since(1, math.MaxInt64)
+	if len(cells) != 1 || c.UnmarshalBinary(cells[0].Value) != nil || c.Units[0].Events() != 3 {
+		t.Errorf("the row has the cells %v, want one of three events", cells)
+	}
+	if len(f.said) != 0 {
+		t.Errorf("%d decisions without a model", len(f.said))
+	}
+}
