@@ -1,0 +1,97 @@
+package visitor_test
+
+import (
+	"bytes"
+	"encoding/hex"
+	"flag"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	"fernweh/model/kpi"
+	"fernweh/model/visitor"
+	"fernweh/schemas"
+)
+
+var create = flag.Bool("create", false, "write the golden files that are not there yet")
+
+// golden reads a golden file, which must decode for ever: it is never written over.
+func golden(t *testing.T, name string, now []byte) []byte {
+	t.Helper()
+	path := filepath.Join("testdata", name)
+	text, err := os.ReadFile(path)
+	if os.IsNotExist(err) && *create {
+		text = []byte(hex.EncodeToString(now) + "\n")
+		err = os.WriteFile(path, text, 0o644)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := hex.DecodeString(strings.TrimSpace(string(text)))
+	if err != nil {
+		t.Fatalf("%s: %v", path, err)
+	}
+	return b
+}
+
+// fullCell is a cell with every part.
+func fullCell() *visitor.Cell {
+	const minute0 = 28_333_333 // 2023-11-14 22:13 UTC
+	var early, late visitor.Counters
+	early[schemas.Kind_KIND_SEARCH], early[schemas.Kind_KIND_OFFER_VIEW] = 1, 2
+	late[schemas.Kind_KIND_BOOKING], late[len(late)-17] = 300, 1
+	return &visitor.Cell{
+		Filter: visitor.Filter{
+			IDs: []uint64{1, 0xfedcba9876543210}, Login: "K-1001", FirstLogin: "K-7", Choice: schemas.Choice_CHOICE_GRANTED,
+			Erased: 1_600_000_000_000_000, ErasedLogins: []visitor.ErasedLogin{{Login: "K-3", At: 5}, {Login: "K-4", At: 6}},
+		},
+		Forgot: visitor.Forgotten{All: true, Logins: []string{"K-3", "K-4"}},
+		Units: visitor.Units{
+			{History: visitor.History{
+				First: minute0*minute + 1, Last: (minute0+90)*minute + 5,
+				Counters: early,
+				Minutes: []visitor.Minute{
+					{Minute: minute0, First: minute0*minute + 1, Last: minute0*minute + 59_999_999,
+						Kinds:  [16]uint16{schemas.Kind_KIND_SEARCH: 1, schemas.Kind_KIND_OFFER_VIEW: 1},
+						Places: []visitor.Place{{Destination: "Sylt", Searches: 1, Views: 1}, {Destination: "Südtirol", Bookings: 400}}},
+					{Minute: minute0 + 90, First: (minute0+90)*minute + 5, Last: (minute0+90)*minute + 5,
+						Kinds: [16]uint16{schemas.Kind_KIND_OFFER_VIEW: 1},
+						Money: []visitor.Money{{Currency: "CHF", Booked: 1}, {Currency: "EUR", Booked: 250_000, Cancelled: -3}}},
+				},
+				Offers: []visitor.Offer{{ID: "h1", Views: 2, Last: (minute0+90)*minute + 5}, {ID: "h2", Bookings: 300, Last: minute0*minute + 1}},
+			}},
+			{Login: "K-1001", History: visitor.History{First: 7, Last: 7, Counters: late}},
+		},
+		Decided: []visitor.Decided{
+			{Offset: 41, Panes: kpi.Deltas{
+				{Pane: kpi.Pane{Measure: kpi.Searches, Minute: minute0, Dim: kpi.Dim{By: kpi.ByDestination, Value: "Sylt"}}, N: 1},
+				{Pane: kpi.Pane{Measure: kpi.Bounces, Minute: minute0}, N: -1},
+				{Pane: kpi.Pane{Measure: kpi.Visitors, Minute: minute0}, N: -2},
+			}},
+			{Offset: 300, Links: []visitor.LinkChange{{Login: "K-3", Linked: false}, {Login: "K-1001", Linked: true}},
+				Segment: &visitor.Segment{ID: "s2", Distance: 1.25, Model: "segments-7", Login: "K-1001"}},
+		},
+	}
+}
+
+// TestCellGolden: a cell that was ever written reads as what it was.
+func TestCellGolden(t *testing.T) {
+	want := fullCell()
+	now, err := want.AppendBinary(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := golden(t, "cell-1.hex", now)
+	var got visitor.Cell
+	if err := got.UnmarshalBinary(b); err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(&got, want) {
+		t.Errorf("golden cell reads as\n%+v, want\n%+v", got, *want)
+	}
+	if !bytes.Equal(now, b) {
+		t.Errorf("the same cell is written as\n%x, golden\n%x", now, b)
+	}
+}
