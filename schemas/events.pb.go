@@ -26,7 +26,7 @@ const (
 )
 
 // Kind says what happened. The e-commerce kinds follow the Segment spec's
-// event names (see docs/formats/events.md for the mapping).
+// event names (see docs/formats/collector.md for the mapping).
 type Kind int32
 
 const (
