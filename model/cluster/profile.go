@@ -107,7 +107,7 @@ func words(ds []Difference) (more, less []string) {
 		case math.Abs(d.Spreads) < telling:
 		case d.Spreads < 0:
 			less = append(less, "less "+word)
-		case !said[group]:
+		case !said[group] && !slices.Contains(more, word): // a style and a party may share a word
 			said[group] = true
 			more = append(more, word)
 		}

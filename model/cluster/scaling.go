@@ -12,8 +12,9 @@ import (
 // kind; what follows is a word for much of it.
 type Feature struct {
 	Name   string  `json:"name"`
-	Centre float64 `json:"centre"` // what becomes 0
-	Spread float64 `json:"spread"` // what becomes 1; greater than 0
+	Centre float64 `json:"centre"`          // what becomes 0
+	Spread float64 `json:"spread"`          // what becomes 1; greater than 0
+	Reach  float64 `json:"reach,omitempty"` // spreads from the centre that a value counts at most; 0: any
 }
 
 // A Scaling makes features comparable: each is counted in its own spreads from
@@ -32,12 +33,14 @@ func Unscaled(names []string) Scaling {
 const (
 	tail       = 0.05  // of the rows at either end that is pulled in before the spread is taken
 	sampleRows = 16384 // rows that quantiles are taken from
+	reach      = 4     // spreads; what few do at all would else make segments of its few extremes
 )
 
 // FitScaling takes centre and spread of every feature from the vectors: mean and
 // standard deviation after the outer twentieths were pulled in to the quantiles,
 // so that neither a few extreme visitors nor what hardly anybody does decides.
-// A feature that has no spread then keeps its own scale.
+// A feature that has no spread then keeps its own scale, and no value counts for
+// more than four spreads.
 func FitScaling(vectors Matrix, names []string, p Parallel) (Scaling, error) {
 	if vectors.Rows() == 0 || len(names) != vectors.Dims {
 		return nil, fmt.Errorf("fit scaling: %d rows of %d values, %d names",
@@ -62,6 +65,7 @@ func FitScaling(vectors Matrix, names []string, p Parallel) (Scaling, error) {
 		if spread := math.Sqrt(squares[j] / n); low[j] < high[j] && spread > 0 {
 			s[j].Spread = spread
 		}
+		s[j].Reach = reach
 	}
 	if err := s.check(); err != nil {
 		return nil, fmt.Errorf("fit scaling: %w", err)
@@ -96,7 +100,11 @@ func (s Scaling) Apply(vectors Matrix, p Parallel) {
 // append appends the scaled vector to dst, which may be the vector itself.
 func (s Scaling) append(dst, vector []float64) []float64 {
 	for j := range s {
-		dst = append(dst, (vector[j]-s[j].Centre)/s[j].Spread)
+		x := (vector[j] - s[j].Centre) / s[j].Spread
+		if far := s[j].Reach; far > 0 {
+			x = min(max(x, -far), far)
+		}
+		dst = append(dst, x)
 	}
 	return dst
 }
@@ -121,8 +129,8 @@ func (s Scaling) check() error {
 		if f.Name == "" {
 			return fmt.Errorf("feature %d has no name", j)
 		}
-		if !isFinite(f.Centre) || !isFinite(f.Spread) || f.Spread <= 0 {
-			return fmt.Errorf("feature %q has centre %v, spread %v", f.Name, f.Centre, f.Spread)
+		if !isFinite(f.Centre) || !isFinite(f.Spread) || f.Spread <= 0 || !isFinite(f.Reach) || f.Reach < 0 {
+			return fmt.Errorf("feature %q has centre %v, spread %v, reach %v", f.Name, f.Centre, f.Spread, f.Reach)
 		}
 	}
 	return nil

@@ -353,3 +353,34 @@ func BenchmarkNearest(b *testing.B) {
 		m.Nearest(vectors.Row(i % vectors.Rows()))
 	}
 }
+
+// TestFewExtremesMakeNoSegment: what hardly anybody does must not outweigh all
+// else that a visitor does.
+func TestFewExtremesMakeNoSegment(t *testing.T) {
+	const n = 2000
+	m := cluster.Matrix{Dims: 3}
+	r := rand.New(rand.NewPCG(7, 7))
+	for i := range n {
+		group := float64(i % 2)
+		rare := 0.0
+		if i%18 == 0 { // just enough of them to have a tiny spread
+			rare = 0.001 * float64(i%5)
+		}
+		if i < 20 {
+			rare = 500
+		}
+		m.Values = append(m.Values, 10*group+r.NormFloat64(), -10*group+r.NormFloat64(), rare)
+	}
+	s, err := cluster.FitScaling(m, []string{"style:quiet", "party:couple", "style:couple"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Apply(m, nil)
+	model, err := cluster.Train(m, s, cluster.Options{K: 2, Seed: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if least := model.Segments[1].Size; least < n/3 {
+		t.Errorf("segments of %d and %d visitors: the twenty extremes won over the two groups", model.Segments[0].Size, least)
+	}
+}
