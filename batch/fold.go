@@ -56,6 +56,18 @@ type share struct {
 // events, measured on the simulated portal with some reserve.
 const bytesPerRow = 250
 
+// Fold folds what a manifest pins, as a run does, and gives put the cells of its
+// visitors. Nothing is judged or published.
+func Fold(ctx context.Context, s Settings, files archive.Files, m *archive.Manifest,
+	put func(ctx context.Context, cells []schemas.Cell) error) (devices int64, err error) {
+	f := &fold{files: files, manifest: m, memory: s.Memory, sample: s.Sample, workers: s.Workers, put: put, run: m.Run}
+	all, err := f.all(ctx)
+	if err != nil {
+		return 0, err
+	}
+	return all.devices, nil
+}
+
 // shares divides the manifest.
 func (f *fold) shares() []share {
 	var out []share
