@@ -167,7 +167,9 @@ func TestReplayedBookings(t *testing.T) {
 }
 
 // month is a calendar month of a day.
-func month(day time.Time) time.Time { return time.Date(day.Year(), day.Month(), 1, 0, 0, 0, 0, time.UTC) }
+func month(day time.Time) time.Time {
+	return time.Date(day.Year(), day.Month(), 1, 0, 0, 0, 0, time.UTC)
+}
 
 // months compares the portal's numbers of every calendar month, which a window
 // can just hold, and returns how many cancellations there were.
