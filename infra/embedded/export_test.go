@@ -1,6 +1,10 @@
 package embedded
 
-import "fernweh/schemas"
+import (
+	"context"
+
+	"fernweh/schemas"
+)
 
 // The encodings of the embedded store, for its tests.
 
@@ -21,10 +25,7 @@ func SplitRow(b []byte) int { return splitRow(b) }
 func Successor(prefix []byte) []byte { return successor(nil, prefix) }
 
 // EncodePut is the operand of a cell written.
-func EncodePut(stamp int64, value []byte) []byte { return put(stamp, value).append(nil) }
-
-// EncodeRemoval is the operand of a delete.
-func EncodeRemoval(stamp int64) []byte { return removal(stamp).append(nil) }
+func EncodePut(stamp int64, value []byte) []byte { return operand{stamp, value}.append(nil) }
 
 // Join composes encoded operands, oldest first, as a compaction does that can't
 // see what lies below.
@@ -58,7 +59,15 @@ func JoinOlder(operands ...[]byte) ([]byte, error) {
 }
 
 // Standing is the cell that an operand leaves.
-func Standing(b []byte) (stamp int64, value []byte, present bool, err error) {
+func Standing(b []byte) (stamp int64, value []byte, err error) {
 	o, err := parseOperand(b)
-	return o.stamp, o.value, o.present, err
+	return o.stamp, o.value, err
+}
+
+// Compact rewrites the whole store, as Pebble does piece by piece in time.
+func (v *Views) Compact(ctx context.Context) error {
+	if err := v.db.Flush(); err != nil {
+		return err
+	}
+	return v.db.Compact(ctx, []byte{0}, []byte{255}, false)
 }

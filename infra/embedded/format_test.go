@@ -21,10 +21,6 @@ var update = flag.Bool("update", false, "write testdata/views.golden")
 // TestFormatIsForEver compares keys and values with the bytes that stores on
 // disk are made of.
 func TestFormatIsForEver(t *testing.T) {
-	over, err := embedded.Join(embedded.EncodeRemoval(9), embedded.EncodePut(7, []byte("v")))
-	if err != nil {
-		t.Fatal(err)
-	}
 	lines := []struct {
 		name  string
 		bytes []byte
@@ -33,8 +29,6 @@ func TestFormatIsForEver(t *testing.T) {
 		{"key with zero bytes", embedded.EncodeKey(schemas.Key{Table: "visitors", Row: "a\x00b\x00"}, "b:\x00")},
 		{"cell", embedded.EncodePut(258, []byte("value"))},
 		{"cell without value", embedded.EncodePut(0, nil)},
-		{"removal", embedded.EncodeRemoval(9)},
-		{"cell over a removal", over},
 	}
 	var got strings.Builder
 	for _, line := range lines {
@@ -91,9 +85,6 @@ func TestKeysOrderLikeTableRowColumn(t *testing.T) {
 func TestWritesJoinInAnyGrouping(t *testing.T) {
 	writes := rapid.Custom(func(rt *rapid.T) []byte {
 		stamp := rapid.Int64Range(0, 5).Draw(rt, "stamp")
-		if rapid.Bool().Draw(rt, "delete") {
-			return embedded.EncodeRemoval(stamp)
-		}
 		return embedded.EncodePut(stamp, rapid.SliceOfN(rapid.Byte(), 1, 2).Draw(rt, "value"))
 	})
 	rapid.Check(t, func(rt *rapid.T) {
@@ -121,11 +112,9 @@ func TestWritesJoinInAnyGrouping(t *testing.T) {
 
 func FuzzStoredValue(f *testing.F) {
 	f.Add(embedded.EncodePut(1, []byte("x")))
-	f.Add(embedded.EncodeRemoval(3))
-	f.Add([]byte("o0123456789abcdefx"))
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, b []byte) {
-		stamp, value, present, err := embedded.Standing(b)
+		stamp, value, err := embedded.Standing(b)
 		if err != nil {
 			return
 		}
@@ -133,8 +122,8 @@ func FuzzStoredValue(f *testing.F) {
 		if err != nil {
 			t.Fatalf("%x reads but does not join: %v", b, err)
 		}
-		s, v, p, err := embedded.Standing(again)
-		if err != nil || s != stamp || p != present || !bytes.Equal(v, value) {
+		s, v, err := embedded.Standing(again)
+		if err != nil || s != stamp || !bytes.Equal(v, value) {
 			t.Errorf("%x: written again it is %x", b, again)
 		}
 	})

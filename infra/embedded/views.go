@@ -177,7 +177,7 @@ func readCell(cells []schemas.Cell, it *pebble.Iterator, row schemas.Key, prefix
 		return cells, err
 	}
 	o, err := parseOperand(value)
-	if err != nil || !o.present {
+	if err != nil {
 		return cells, err
 	}
 	return append(cells, schemas.Cell{
@@ -188,23 +188,14 @@ func readCell(cells []schemas.Cell, it *pebble.Iterator, row schemas.Key, prefix
 // Put writes cells, all of them or none. Of two at the same place the one with
 // the higher stamp stays, among equals the later.
 func (v *Views) Put(ctx context.Context, cells ...schemas.Cell) error {
-	if err := v.write(ctx, cells, func(c schemas.Cell) operand { return put(c.Stamp, c.Value) }); err != nil {
+	if err := v.put(ctx, cells); err != nil {
 		return fmt.Errorf("put %s: %w", describeCells(cells), err)
 	}
 	return nil
 }
 
-// Delete removes the cells at these columns whose stamp is not above the one
-// given; the values given don't matter. What is written later stays.
-func (v *Views) Delete(ctx context.Context, cells ...schemas.Cell) error {
-	if err := v.write(ctx, cells, func(c schemas.Cell) operand { return removal(c.Stamp) }); err != nil {
-		return fmt.Errorf("delete %s: %w", describeCells(cells), err)
-	}
-	return nil
-}
-
-// write commits one operand a cell.
-func (v *Views) write(ctx context.Context, cells []schemas.Cell, do func(schemas.Cell) operand) error {
+// put commits one operand a cell.
+func (v *Views) put(ctx context.Context, cells []schemas.Cell) error {
 	if err := v.enter(ctx); err != nil {
 		return err
 	}
@@ -215,7 +206,7 @@ func (v *Views) write(ctx context.Context, cells []schemas.Cell, do func(schemas
 	batch := v.db.NewBatch()
 	var key, value []byte
 	for _, c := range cells {
-		key, value = appendCell(key[:0], c.Key, c.Column), do(c).append(value[:0])
+		key, value = appendCell(key[:0], c.Key, c.Column), operand{c.Stamp, c.Value}.append(value[:0])
 		if err := batch.Merge(key, value, nil); err != nil {
 			return errors.Join(err, batch.Close())
 		}
@@ -224,6 +215,53 @@ func (v *Views) write(ctx context.Context, cells []schemas.Cell, do func(schemas
 		return errors.Join(err, batch.Close())
 	}
 	return v.commit(ctx, batch, shared)
+}
+
+// Delete removes the cells at these columns whose stamp is not above the one
+// given; the values given don't matter. What is written later stays. Meanwhile
+// nothing is put, so that nothing comes between the look at a stamp and the
+// deletion: give it a few thousand cells at a time.
+func (v *Views) Delete(ctx context.Context, cells ...schemas.Cell) error {
+	if err := v.remove(ctx, cells); err != nil {
+		return fmt.Errorf("delete %s: %w", describeCells(cells), err)
+	}
+	return nil
+}
+
+func (v *Views) remove(ctx context.Context, cells []schemas.Cell) error {
+	if err := v.enter(ctx); err != nil {
+		return err
+	}
+	defer v.calls.Done()
+	if err := v.hold(ctx, alone); err != nil {
+		return err
+	}
+	batch := v.db.NewBatch()
+	for _, c := range cells {
+		if err := v.removeOne(batch, c); err != nil {
+			v.swap.Release(alone)
+			return errors.Join(err, batch.Close())
+		}
+	}
+	return v.commit(ctx, batch, alone)
+}
+
+// removeOne adds the deletion of a cell to a batch, if its stamp is not above
+// the given one.
+func (v *Views) removeOne(batch *pebble.Batch, c schemas.Cell) error {
+	key := appendCell(nil, c.Key, c.Column)
+	value, closer, err := v.db.Get(key)
+	if errors.Is(err, pebble.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	there, err := parseOperand(value)
+	if err == nil && there.stamp <= c.Stamp {
+		err = batch.Delete(key, nil)
+	}
+	return errors.Join(err, closer.Close())
 }
 
 // hold takes a weight of swap, unless a trouble begins: then it can take as long as that.
@@ -383,7 +421,7 @@ func (v *Views) compareAndSet(ctx context.Context, cell schemas.Cell, old []byte
 		return false, err
 	}
 	batch := v.db.NewBatch()
-	o := put(present.Stamp+1, cell.Value)
+	o := operand{present.Stamp + 1, cell.Value}
 	if err := batch.Merge(appendCell(nil, cell.Key, cell.Column), o.append(nil), nil); err != nil {
 		v.swap.Release(alone)
 		return false, errors.Join(err, batch.Close())
