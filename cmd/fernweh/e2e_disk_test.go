@@ -127,14 +127,19 @@ func TestFullDisk(t *testing.T) {
 	disk.fill()
 	p.kill()
 	p.start()
-	select {
-	case <-p.gone:
-		if said := p.said.String(); !strings.Contains(said, "no space left on device") {
-			t.Errorf("on a full disk the process said %q, want what is the matter", said)
+	p.until("on a full disk the process works or ends", 20*time.Second, func() error {
+		select {
+		case <-p.gone:
+			if said := p.said.String(); !strings.Contains(said, "no space left on device") {
+				t.Errorf("on a full disk the process said %q, want what is the matter", said)
+			}
+			return nil
+		default:
+			_, err := p.ask("GET", "/v1/health/ready", nil)
+			return err
 		}
-	case <-time.After(5 * time.Second):
-		p.kill()
-	}
+	})
+	p.kill()
 	disk.free()
 	p.up()
 	p.comeBack(batch, []int{sent})

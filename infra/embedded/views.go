@@ -64,7 +64,7 @@ func openViews(fs vfs.FS, dir string, memtable, blocks int64) (*Views, error) {
 	for i := range options.Levels {
 		options.Levels[i].FilterPolicy = bloom.FilterPolicy(10) // about 1% of absent rows cost a block
 	}
-	db, err := pebble.Open(dir, options)
+	db, err := openPebble(dir, options, t)
 	if err == nil {
 		err, _ = t.now()
 	}
