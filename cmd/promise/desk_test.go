@@ -1,0 +1,164 @@
+package promise_test
+
+import (
+	"context"
+	"errors"
+	"io"
+
+	"fernweh/batch"
+	"fernweh/batch/archive"
+	"fernweh/schemas"
+	"fernweh/serving"
+)
+
+// run lets a batch run happen, whose every call of a store may fail, and during
+// which the world goes on.
+func (w *world) run(ctx context.Context) error {
+	w.nested++
+	defer func() { w.nested-- }()
+	d := &desk{world: w, failIn: -1}
+	if w.chance(3) {
+		d.failIn = w.rand.IntN(25)
+	}
+	w.layer.Views, w.layer.Log, w.layer.Files = d, d, d
+	record, err := w.layer.Run(ctx, nil)
+	w.tell("run %d %s: %v", record.Number, record.State, err)
+	var busy *batch.Busy
+	switch {
+	case d.broken != nil:
+		return d.broken
+	case err == nil, errors.Is(err, errFault), errors.Is(err, archive.ErrNoCut), errors.As(err, &busy):
+		return nil
+	}
+	return err
+}
+
+// A desk is what a batch run works with.
+type desk struct {
+	*world
+	failIn int   // calls until one fails; negative: none does
+	broken error // what went wrong in the world meanwhile
+}
+
+func (d *desk) fail() error {
+	if d.failIn--; d.failIn == -1 {
+		return errFault
+	}
+	return nil
+}
+
+// meanwhile lets the world go on during a run.
+func (d *desk) meanwhile(ctx context.Context) {
+	ctx = context.WithoutCancel(ctx) // what begins now may outlive the run
+	for range d.rand.IntN(3) {
+		if err := d.step(ctx); err != nil && d.broken == nil {
+			d.broken = err
+		}
+	}
+}
+
+func (d *desk) Get(ctx context.Context, keys ...schemas.Key) ([]schemas.Row, error) {
+	if err := d.fail(); err != nil {
+		return nil, err
+	}
+	return d.views.Get(ctx, keys...)
+}
+
+func (d *desk) Put(ctx context.Context, cells ...schemas.Cell) error {
+	if err := d.fail(); err != nil {
+		if half := len(cells) / 2; half > 0 {
+			d.views.Put(ctx, cells[:half]...)
+		}
+		return err
+	}
+	d.meanwhile(ctx)
+	return d.views.Put(ctx, cells...)
+}
+
+func (d *desk) CompareAndSet(ctx context.Context, key schemas.Key, column string, old, new []byte) (bool, error) {
+	if key == schemas.KeyNextRun {
+		d.drawn++
+	}
+	if key == schemas.KeyLease {
+		return d.views.CompareAndSet(ctx, key, column, old, new)
+	}
+	err := d.fail()
+	if err != nil && d.rand.IntN(2) == 0 {
+		return false, err
+	}
+	done, failed := d.views.CompareAndSet(ctx, key, column, old, new)
+	return done, errors.Join(err, failed) // it may have been done, and look like a failure
+}
+
+func (d *desk) Scan(ctx context.Context, table schemas.Table, from, to string, take func(schemas.Row) error) error {
+	return d.views.Scan(ctx, table, from, to, take)
+}
+
+func (d *desk) Delete(ctx context.Context, cells ...schemas.Cell) error {
+	if err := d.fail(); err != nil {
+		return err
+	}
+	return d.views.Delete(ctx, cells...)
+}
+
+// AppendCut writes the cut into the partitions in any order, with events between,
+// and may fail after some of them.
+func (d *desk) AppendCut(ctx context.Context, run int64) error {
+	for _, p := range d.rand.Perm(partitions) {
+		if err := d.fail(); err != nil {
+			return err
+		}
+		d.tell("append %d:%d cut %d", p, len(d.log[p]), run)
+		d.append(p, schemas.Record{Cut: run})
+		d.meanwhile(ctx)
+	}
+	return nil
+}
+
+func (d *desk) Announce(context.Context, string, []byte) error { return nil }
+
+func (d *desk) Create(ctx context.Context, name string, write func(io.Writer) error) (bool, error) {
+	return d.files.Create(ctx, name, write)
+}
+
+func (d *desk) Open(ctx context.Context, name string, read func(io.ReaderAt, int64) error) error {
+	return d.files.Open(ctx, name, read)
+}
+
+// List brings the archive up to date first, so that a run need not wait.
+func (d *desk) List(ctx context.Context, prefix string) ([]string, error) {
+	for p := range d.log {
+		for int(d.end(p)) < len(d.log[p]) {
+			if err := d.keep(ctx, p, d.rand.IntN(2), len(d.log[p])); err != nil {
+				d.broken = err
+				return nil, err
+			}
+			if k := d.keeper[p]; k[0] != nil && int(k[0].Start()) == len(d.log[p]) || k[1] != nil && int(k[1].Start()) == len(d.log[p]) {
+				break
+			}
+		}
+	}
+	return d.files.List(ctx, prefix)
+}
+
+func (w *world) rollback(ctx context.Context) error {
+	d := &desk{world: w, failIn: -1}
+	w.layer.Views, w.layer.Log = d, d
+	h, err := serving.ReadHorizon(ctx, w.views, partitions, w.now)
+	if err != nil {
+		return err
+	}
+	if len(h.Published.Kept) < 2 {
+		return nil
+	}
+	to := h.Published.Kept[w.rand.IntN(len(h.Published.Kept))].Run
+	w.tell("roll back to %d", to)
+	return w.layer.Rollback(ctx, to)
+}
+
+// quiet is a desk at which nothing happens meanwhile.
+type quiet struct{ *desk }
+
+func (q quiet) Put(ctx context.Context, cells ...schemas.Cell) error {
+	return q.views.Put(ctx, cells...)
+}
