@@ -11,7 +11,6 @@ import (
 
 	"fernweh/batch/archive"
 	"fernweh/model/cluster"
-	"fernweh/model/kpi"
 	"fernweh/model/visitor"
 	"fernweh/schemas"
 
@@ -39,7 +38,7 @@ type fold struct {
 
 // folded is what a fold leaves beside the visitors that it has written.
 type folded struct {
-	totals   *kpi.Totals
+	totals   *sums
 	sample   sample
 	devices  int64
 	units    int64
@@ -54,7 +53,7 @@ type share struct {
 
 // bytesPerRow is what the state of a device takes in memory for each of its
 // events, measured on the simulated portal with some reserve.
-const bytesPerRow = 250
+const bytesPerRow = 150
 
 // Fold folds what a manifest pins, as a run does, and gives put the cells of its
 // visitors. Nothing is judged or published.
@@ -118,11 +117,11 @@ func (f *fold) all(ctx context.Context) (*folded, error) {
 }
 
 func newFolded(size int) *folded {
-	return &folded{totals: kpi.NewTotals(), sample: sample{size: size}}
+	return &folded{totals: newSums(), sample: sample{size: size}}
 }
 
 func (f *folded) merge(o *folded) {
-	f.totals.Merge(o.totals)
+	f.totals.merge(o.totals)
 	f.sample.merge(&o.sample)
 	f.devices += o.devices
 	f.units += o.units
@@ -134,8 +133,9 @@ func (f *folded) merge(o *folded) {
 // share folds one share.
 func (f *fold) share(ctx context.Context, s share, into *folded) error {
 	w := worker{share: s, into: into, devices: make(map[string]*device)}
+	files := archive.NewScanner(f.files, schemas.FoldColumns())
 	for _, file := range f.manifest.Partitions[s.partition] {
-		if err := archive.Scan(ctx, f.files, file, schemas.FoldColumns(), w.batch); err != nil {
+		if err := files.Scan(ctx, file, w.batch); err != nil {
 			return err
 		}
 		if s.part == s.of-1 {
@@ -173,7 +173,7 @@ func (w *worker) batch(b arrow.Record) error {
 		return err
 	}
 	w.resolve(names)
-	emit := w.into.totals.Add
+	emit := w.into.totals.add
 	var r schemas.Record
 	for i, n := range index {
 		d := w.byIndex[n]
@@ -264,7 +264,7 @@ func (f *folded) device(name string, d *device) {
 	f.devices++
 	for i := range d.Units {
 		u := &d.Units[i]
-		u.Measure(f.totals.Add)
+		u.Measure(f.totals.add)
 		if u.Login == "" && d.FirstLogin != "" && d.Units.Unit(d.FirstLogin) != nil {
 			continue // looked at together with the login that it led to
 		}

@@ -10,7 +10,6 @@ import (
 	"fernweh/schemas"
 
 	"github.com/apache/arrow/go/v15/arrow"
-	"github.com/apache/arrow/go/v15/arrow/memory"
 	"github.com/apache/arrow/go/v15/parquet"
 	"github.com/apache/arrow/go/v15/parquet/file"
 	"github.com/apache/arrow/go/v15/parquet/pqarrow"
@@ -22,11 +21,30 @@ const batchRows int64 = 32 << 10
 // Scan gives the rows of one file in batches of the named columns, in the order
 // of the log; strings come as dictionaries. A batch is valid until take returns.
 func Scan(ctx context.Context, files Files, f FileSpan, columns []string, take func(arrow.Record) error) error {
+	return NewScanner(files, columns).Scan(ctx, f, take)
+}
+
+// A Scanner scans one file after another. Only one goroutine may use it. It keeps
+// the memory of a batch for the next one, which spares most of what would be
+// cleared and collected.
+type Scanner struct {
+	files   Files
+	columns []string
+	memory  *buffers
+}
+
+// NewScanner makes a scanner of the named columns.
+func NewScanner(files Files, columns []string) *Scanner {
+	return &Scanner{files, columns, new(buffers)}
+}
+
+// Scan gives the rows of one file like the function Scan.
+func (s *Scanner) Scan(ctx context.Context, f FileSpan, take func(arrow.Record) error) error {
 	if f.Rows == 0 {
 		return nil
 	}
-	err := files.Open(ctx, f.Name, func(r io.ReaderAt, size int64) error {
-		return scan(ctx, r, size, f.Span, columns, take)
+	err := s.files.Open(ctx, f.Name, func(r io.ReaderAt, size int64) error {
+		return s.scan(ctx, r, size, f.Span, take)
 	})
 	if err != nil {
 		return fmt.Errorf("scan %s: %w", f.Name, err)
@@ -34,13 +52,13 @@ func Scan(ctx context.Context, files Files, f FileSpan, columns []string, take f
 	return nil
 }
 
-func scan(ctx context.Context, r io.ReaderAt, size int64, want schemas.Span, columns []string, take func(arrow.Record) error) error {
+func (s *Scanner) scan(ctx context.Context, r io.ReaderAt, size int64, want schemas.Span, take func(arrow.Record) error) error {
 	f, err := openParquet(r, size)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	batches, err := batchesOf(ctx, f, columns)
+	batches, err := s.batches(ctx, f)
 	if err != nil {
 		return err
 	}
@@ -80,14 +98,14 @@ func next(batches pqarrow.RecordReader) (more bool, err error) {
 	return more, nil
 }
 
-// batchesOf reads the named columns of a file, strings as dictionaries. A column
-// that the file does not have was added after it was written.
-func batchesOf(ctx context.Context, f *file.Reader, columns []string) (pqarrow.RecordReader, error) {
+// batches reads the columns of a file, strings as dictionaries. A column that the
+// file does not have was added after it was written.
+func (s *Scanner) batches(ctx context.Context, f *file.Reader) (pqarrow.RecordReader, error) {
 	props := pqarrow.ArrowReadProperties{BatchSize: min(batchRows, f.NumRows())}
 	var indices []int
 	for i := range f.MetaData().Schema.NumColumns() {
 		c := f.MetaData().Schema.Column(i)
-		if !slices.Contains(columns, c.ColumnPath()[0]) {
+		if !slices.Contains(s.columns, c.ColumnPath()[0]) {
 			continue
 		}
 		indices = append(indices, i)
@@ -95,7 +113,7 @@ func batchesOf(ctx context.Context, f *file.Reader, columns []string) (pqarrow.R
 			props.SetReadDict(i, true)
 		}
 	}
-	fr, err := pqarrow.NewFileReader(f, props, memory.DefaultAllocator)
+	fr, err := pqarrow.NewFileReader(f, props, s.memory)
 	if err != nil {
 		return nil, err
 	}

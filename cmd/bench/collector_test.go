@@ -120,7 +120,7 @@ func post(c *http.Client, url string, body []byte) (after string, err error) {
 func producerAlone(b *testing.B) float64 {
 	s := openBench(b)
 	var messages []*sarama.ProducerMessage
-	for e := range events(b, collected) {
+	for e := range taken(travellers(b, collected)) {
 		value, err := proto.Marshal(e)
 		if err != nil {
 			b.Fatal(err)

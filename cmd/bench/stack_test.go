@@ -55,10 +55,29 @@ func travellers(b *testing.B, n int) iter.Seq[client.Event] {
 	}
 }
 
-// events are what the collector makes of the travellers.
-func events(b *testing.B, n int) iter.Seq[*schemas.Event] {
+// passersBy are n events of a busy portal, rate of them a second.
+func passersBy(b *testing.B, n int, rate float64) iter.Seq[client.Event] {
+	b.Helper()
+	to := time.Date(2026, time.November, 22, 0, 0, 0, 0, time.UTC)
+	portal, err := simulate.New(simulate.Settings{Seed: 1, Rate: rate, From: to.AddDate(0, 0, -1), To: to})
+	if err != nil {
+		b.Fatal(err)
+	}
+	return func(yield func(client.Event) bool) {
+		left := n
+		for e := range portal.Events() {
+			if left == 0 || !yield(e) {
+				return
+			}
+			left--
+		}
+	}
+}
+
+// taken are what the collector makes of the events that come to its door.
+func taken(es iter.Seq[client.Event]) iter.Seq[*schemas.Event] {
 	return func(yield func(*schemas.Event) bool) {
-		for e := range travellers(b, n) {
+		for e := range es {
 			e.Received, e.Source, e.AssumedConsent = e.Due, "web", true
 			if !yield(e.Event) {
 				return
@@ -99,12 +118,12 @@ func closing(b *testing.B, c func() error) {
 	}
 }
 
-// fill appends n events to the log.
-func (s *bench) fill(b *testing.B, n int) {
+// fill appends events to the log.
+func (s *bench) fill(b *testing.B, es iter.Seq[client.Event]) {
 	b.Helper()
 	g, ctx := errgroup.WithContext(b.Context())
 	g.SetLimit(4)
-	for chunk := range chunks(events(b, n), 2000) {
+	for chunk := range chunks(taken(es), 2000) {
 		g.Go(func() error {
 			_, err := s.producer.Append(ctx, chunk)
 			return err

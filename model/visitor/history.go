@@ -68,13 +68,14 @@ func (h *History) Events() uint64 {
 // minute was not in it before (above Cap: always), which is when a distinct
 // count of that minute has to hear of the device.
 func (h *History) Add(e *schemas.Event) (fresh bool) {
-	if h.Events() == 0 {
+	before := h.Events()
+	if before == 0 {
 		h.First, h.Last = e.Time, e.Time
 	} else {
 		h.First, h.Last = min(h.First, e.Time), max(h.Last, e.Time)
 	}
 	h.Counters.add(e)
-	if h.Events() > Cap {
+	if before >= Cap {
 		h.Minutes, h.Offers = nil, nil
 		return true
 	}
