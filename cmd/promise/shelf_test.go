@@ -25,11 +25,13 @@ func (w *world) archive(ctx context.Context) error {
 	return w.keep(ctx, p, slot, 1+w.rand.IntN(12))
 }
 
+// keep lets an archiver take some records. The two of a partition end their files
+// at sizes of their own, so that what one writes is never what the other would.
 func (w *world) keep(ctx context.Context, p, slot, most int) error {
 	a := w.keeper[p][slot]
 	if a == nil {
 		var err error
-		if a, err = archive.NewWriter(ctx, &w.files, int32(p), w.layer.ArchiveRows); err != nil {
+		if a, err = archive.NewWriter(ctx, &w.files, int32(p), w.layer.ArchiveRows-7*int64(slot)); err != nil {
 			return fmt.Errorf("open archiver: %w", err)
 		}
 		w.keeper[p][slot] = a
