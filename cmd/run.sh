@@ -10,8 +10,13 @@ fernweh=bin/fernweh
 up=$!
 trap 'kill "${sim:-$up}" "$up" 2>/dev/null || true; wait || true' EXIT
 
+ready() {
+  exec 3<>/dev/tcp/127.0.0.1/8081 || return 1
+  printf 'GET /v1/health/ready HTTP/1.0\r\n\r\n' >&3
+  head -1 <&3 | grep -q ' 200 '
+} 2>/dev/null
 for _ in $(seq 150); do
-  curl -fs http://127.0.0.1:8081/v1/health/ready >/dev/null && break
+  ready && break
   kill -0 "$up" 2>/dev/null || exit 1
   sleep 0.2
 done

@@ -69,7 +69,7 @@ func undocumented(d ast.Decl) map[string]string {
 	bad := make(map[string]string)
 	switch d := d.(type) {
 	case *ast.FuncDecl:
-		if d.Name.IsExported() && exportedReceiver(d) && !ofErrors(d) && !names(d.Doc, d.Name.Name) {
+		if d.Name.IsExported() && exportedReceiver(d) && !names(d.Doc, d.Name.Name) {
 			bad[d.Name.Name] = d.Doc.Text()
 		}
 	case *ast.GenDecl:
@@ -87,11 +87,6 @@ func undocumented(d ast.Decl) map[string]string {
 		}
 	}
 	return bad
-}
-
-// ofErrors: what Error and Unwrap are for, the package errors has said.
-func ofErrors(d *ast.FuncDecl) bool {
-	return d.Recv != nil && (d.Name.Name == "Error" || d.Name.Name == "Unwrap")
 }
 
 func exportedReceiver(d *ast.FuncDecl) bool {

@@ -31,10 +31,12 @@ type SyntaxError struct {
 	Err    error
 }
 
+// Error says where and why.
 func (e *SyntaxError) Error() string {
 	return fmt.Sprintf("body is not JSON at byte %d: %v", e.Offset, e.Err)
 }
 
+// Unwrap is what the JSON parser said.
 func (e *SyntaxError) Unwrap() error { return e.Err }
 
 // ErrNoCalls says that a body is JSON but neither a batch nor a call.
