@@ -31,7 +31,7 @@ type fold struct {
 	memory   int64 // bytes that all shares in work may take, roughly
 	sample   int   // vectors kept for training
 	workers  int
-	put      func(ctx context.Context, cells []schemas.Cell) error
+	put      func(ctx context.Context, cells ...schemas.Cell) error
 	run      int64
 	rows     atomic.Int64 // done so far
 }
@@ -58,7 +58,7 @@ const bytesPerRow = 150
 // Fold folds what a manifest pins, as a run does, and gives put the cells of its
 // visitors. Nothing is judged or published.
 func Fold(ctx context.Context, s Settings, files archive.Files, m *archive.Manifest,
-	put func(ctx context.Context, cells []schemas.Cell) error) (devices int64, err error) {
+	put func(ctx context.Context, cells ...schemas.Cell) error) (devices int64, err error) {
 	f := &fold{files: files, manifest: m, memory: s.Memory, sample: s.Sample, workers: s.Workers, put: put, run: m.Run}
 	all, err := f.all(ctx)
 	if err != nil {
@@ -218,9 +218,6 @@ func (w *worker) resolve(names []string) {
 	}
 }
 
-// chunk is how many visitors are written at a time.
-const chunk = 1000
-
 // write measures the devices and writes their cells of the generation, and links
 // from the persons to them: the owner of a partition has written those too, but
 // for what it went past when it lagged behind every kept generation.
@@ -228,7 +225,7 @@ func (f *fold) write(ctx context.Context, w *worker) error {
 	column := schemas.ColumnBatch(f.run)
 	last := f.manifest.Cuts()[w.partition] - 1
 	linked := schemas.EncodeJSON(schemas.Link{Linked: true})
-	cells := make([]schemas.Cell, 0, chunk)
+	out := chunks{pass: f.put}
 	for _, name := range slices.Sorted(maps.Keys(w.devices)) {
 		d := w.devices[name]
 		w.into.device(name, d)
@@ -236,24 +233,18 @@ func (f *fold) write(ctx context.Context, w *worker) error {
 		if err != nil {
 			return err
 		}
-		cells = append(cells, schemas.Cell{Key: schemas.VisitorKey(name), Column: column, Stamp: f.run, Value: b})
+		err = out.add(ctx, schemas.Cell{Key: schemas.VisitorKey(name), Column: column, Stamp: f.run, Value: b})
 		for i := range d.Units {
-			if login := d.Units[i].Login; login != "" {
+			if login := d.Units[i].Login; err == nil && login != "" {
 				key := schemas.PersonKey(login)
-				cells = append(cells, schemas.Cell{Key: key, Column: schemas.ColumnLink(name), Stamp: last, Value: linked})
+				err = out.add(ctx, schemas.Cell{Key: key, Column: schemas.ColumnLink(name), Stamp: last, Value: linked})
 			}
 		}
-		if len(cells) >= chunk {
-			if err := f.put(ctx, cells); err != nil {
-				return fmt.Errorf("write visitors: %w", err)
-			}
-			cells = cells[:0]
+		if err != nil {
+			return fmt.Errorf("write visitors: %w", err)
 		}
 	}
-	if len(cells) == 0 {
-		return nil
-	}
-	if err := f.put(ctx, cells); err != nil {
+	if err := out.flush(ctx); err != nil {
 		return fmt.Errorf("write visitors: %w", err)
 	}
 	return nil

@@ -32,29 +32,20 @@ func (r *run) prune(ctx context.Context, step *schemas.Step) error {
 
 // pruneTable deletes the cells of generations and epochs before the oldest kept.
 func (r *run) pruneTable(ctx context.Context, table schemas.Table, oldest int64) (n int64, err error) {
-	var old []schemas.Cell
-	flush := func() error {
-		if len(old) == 0 {
-			return nil
-		}
-		err := r.Views.Delete(ctx, old...)
-		n += int64(len(old))
-		old = old[:0]
-		return err
-	}
+	old := chunks{pass: r.Views.Delete}
 	err = r.Views.Scan(ctx, table, "", "", func(row schemas.Row) error {
 		for _, c := range row.Cells {
 			if col, ok := schemas.ParseColumn(c.Column); ok && col.Number < oldest {
-				old = append(old, schemas.Cell{Key: row.Key, Column: c.Column, Stamp: c.Stamp})
+				c := schemas.Cell{Key: row.Key, Column: c.Column, Stamp: c.Stamp}
+				if err := old.add(ctx, c); err != nil {
+					return err
+				}
 			}
-		}
-		if len(old) >= chunk {
-			return flush()
 		}
 		return nil
 	})
 	if err == nil {
-		err = flush()
+		err = old.flush(ctx)
 	}
-	return n, err
+	return old.n, err
 }

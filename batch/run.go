@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"runtime"
 	"strconv"
 	"sync"
@@ -141,8 +142,7 @@ func (r *run) await(ctx context.Context, step *schemas.Step) error {
 func (r *run) fold(ctx context.Context, step *schemas.Step) (err error) {
 	f := &fold{
 		files: r.Files, manifest: r.manifest, workers: r.Workers, memory: r.Memory, sample: r.Sample,
-		run: r.record.Number,
-		put: func(ctx context.Context, cells []schemas.Cell) error { return r.Views.Put(ctx, cells...) },
+		run: r.record.Number, put: r.Views.Put,
 	}
 	stop := r.tick(ctx, func() { r.progress(r.record, f.rows.Load(), r.manifest.Rows()) })
 	r.folded, err = f.all(ctx)
@@ -175,31 +175,19 @@ func (r *run) tick(ctx context.Context, say func()) (stop func()) {
 // panes writes the sums of the generation.
 func (r *run) panes(ctx context.Context, step *schemas.Step) error {
 	column := schemas.ColumnBatch(r.record.Number)
-	cells := make([]schemas.Cell, 0, chunk)
-	flush := func() error {
-		if len(cells) == 0 {
-			return nil
-		}
-		err := r.Views.Put(ctx, cells...)
-		step.Rows += int64(len(cells))
-		cells = cells[:0]
-		return err
-	}
+	out := chunks{pass: r.Views.Put}
 	err := r.folded.totals.Each(func(p kpi.Pane, v *kpi.Value) error {
 		b, err := v.AppendBinary(nil)
 		if err != nil {
 			return err
 		}
 		key := schemas.PaneKey(p.Measure.String(), p.Minute, p.Dim.String())
-		cells = append(cells, schemas.Cell{Key: key, Column: column, Stamp: r.record.Number, Value: b})
-		if len(cells) == chunk {
-			return flush()
-		}
-		return nil
+		return out.add(ctx, schemas.Cell{Key: key, Column: column, Stamp: r.record.Number, Value: b})
 	})
 	if err == nil {
-		err = flush()
+		err = out.flush(ctx)
 	}
+	step.Rows = out.n
 	if err != nil {
 		return fmt.Errorf("write panes: %w", err)
 	}
@@ -319,7 +307,7 @@ func (l *Layer) switchTo(ctx context.Context, old []byte, p schemas.Published) (
 	// Readers look at the store themselves: an announcement that is lost misleads
 	// nobody, and the next one makes up for it.
 	if err := l.Log.Announce(ctx, "published", value); err != nil {
-		return true, nil
+		slog.WarnContext(ctx, "the switch was not announced", "generation", p.Current, "error", err)
 	}
 	return true, nil
 }

@@ -102,27 +102,6 @@ func (s *sums) merge(o *sums) {
 	}
 }
 
-// Len is the number of panes that are not zero.
-func (s *sums) Len() int {
-	n := 0
-	for _, m := range s.minutes {
-		for _, sum := range m.whole {
-			if sum != 0 {
-				n++
-			}
-		}
-		for _, p := range m.parts {
-			if p.sum != 0 {
-				n++
-			}
-		}
-		if !m.devices.Empty() {
-			n++
-		}
-	}
-	return n
-}
-
 // Each gives every pane that is not zero, in no particular order, until give
 // returns an error.
 func (s *sums) Each(give func(kpi.Pane, *kpi.Value) error) error {

@@ -139,12 +139,3 @@ func (r *Reader) devices(ctx context.Context, p *PersonView, devices []string) e
 	}
 	return nil
 }
-
-// Pane reads one pane.
-func (r *Reader) Pane(ctx context.Context, key schemas.Key) (PaneView, error) {
-	h, rows, err := r.get(ctx, key)
-	if err != nil {
-		return PaneView{}, fmt.Errorf("read pane %s: %w", key.Row, err)
-	}
-	return MergePane(h, rows[0])
-}

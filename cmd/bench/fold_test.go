@@ -61,7 +61,7 @@ func BenchmarkFold(b *testing.B) {
 func foldAll(b *testing.B, files archive.Files, m *archive.Manifest) {
 	b.Helper()
 	var cells atomic.Int64
-	devices, err := batch.Fold(b.Context(), foldSettings(), files, m, func(_ context.Context, cs []schemas.Cell) error {
+	devices, err := batch.Fold(b.Context(), foldSettings(), files, m, func(_ context.Context, cs ...schemas.Cell) error {
 		cells.Add(int64(len(cs)))
 		return nil
 	})

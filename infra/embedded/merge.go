@@ -19,14 +19,6 @@ type operand struct {
 // kindCell is the first byte of every value in the store.
 const kindCell = 'c'
 
-// then is what o and the later write do together.
-func (o operand) then(later operand) operand {
-	if o.stamp > later.stamp {
-		return o
-	}
-	return later
-}
-
 // append encodes the operand.
 func (o operand) append(dst []byte) []byte {
 	dst = binary.BigEndian.AppendUint64(append(dst, kindCell), uint64(o.stamp))

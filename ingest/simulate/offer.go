@@ -146,9 +146,6 @@ func (c *catalogue) relate(rng *rand.Rand, place int) {
 // draw is a number between the bounds.
 func (b between) draw(rng *rand.Rand) int { return b[0] + rng.IntN(b[1]-b[0]+1) }
 
-// mid is the middle of the bounds.
-func (b between) mid() int { return (b[0] + b[1]) / 2 }
-
 // total is what a party pays for an offer.
 func (o *Offer) total(nights, heads int) int64 {
 	switch o.price {

@@ -90,9 +90,6 @@ func (s Settings) tag() string {
 // Offers is the catalogue.
 func (p *Portal) Offers() []*Offer { return p.sold.offers }
 
-// Visitors is how many visitors the history has.
-func (p *Portal) Visitors() int { return p.settings.Visitors }
-
 // averages are what a sample of visitors does.
 type averages struct{ perVisitor, perVisit float64 }
 
