@@ -1150,6 +1150,8 @@ type Decision struct {
 	Segment       string                 `protobuf:"bytes,7,opt,name=segment,proto3" json:"segment,omitempty"`     // id of the segment; empty: none yet
 	Distance      float64                `protobuf:"fixed64,8,opt,name=distance,proto3" json:"distance,omitempty"` // to the segment's centroid, in standard deviations
 	Model         string                 `protobuf:"bytes,9,opt,name=model,proto3" json:"model,omitempty"`         // id of the model that said so
+	Epoch         int64                  `protobuf:"varint,10,opt,name=epoch,proto3" json:"epoch,omitempty"`       // of the event: the greatest cut before it in its partition
+	Erased        bool                   `protobuf:"varint,11,opt,name=erased,proto3" json:"erased,omitempty"`     // an erasure: what was said of the device (or, with a login, of that login) is to be forgotten
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1247,6 +1249,20 @@ func (x *Decision) GetModel() string {
 	return ""
 }
 
+func (x *Decision) GetEpoch() int64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *Decision) GetErased() bool {
+	if x != nil {
+		return x.Erased
+	}
+	return false
+}
+
 var File_events_proto protoreflect.FileDescriptor
 
 const file_events_proto_rawDesc = "" +
@@ -1325,7 +1341,7 @@ const file_events_proto_rawDesc = "" +
 	"\boriginal\x18\x02 \x01(\fR\boriginal\x12\x1a\n" +
 	"\bendpoint\x18\x03 \x01(\tR\bendpoint\x12\x16\n" +
 	"\x06source\x18\x04 \x01(\tR\x06source\x12\x1a\n" +
-	"\breceived\x18\x05 \x01(\x03R\breceived\"\xde\x01\n" +
+	"\breceived\x18\x05 \x01(\x03R\breceived\"\x8c\x02\n" +
 	"\bDecision\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06device\x18\x02 \x01(\tR\x06device\x12\x14\n" +
@@ -1335,7 +1351,10 @@ const file_events_proto_rawDesc = "" +
 	"\x04time\x18\x06 \x01(\x03R\x04time\x12\x18\n" +
 	"\asegment\x18\a \x01(\tR\asegment\x12\x1a\n" +
 	"\bdistance\x18\b \x01(\x01R\bdistance\x12\x14\n" +
-	"\x05model\x18\t \x01(\tR\x05model*\xc3\x02\n" +
+	"\x05model\x18\t \x01(\tR\x05model\x12\x14\n" +
+	"\x05epoch\x18\n" +
+	" \x01(\x03R\x05epoch\x12\x16\n" +
+	"\x06erased\x18\v \x01(\bR\x06erased*\xc3\x02\n" +
 	"\x04Kind\x12\x14\n" +
 	"\x10KIND_UNSPECIFIED\x10\x00\x12\r\n" +
 	"\tKIND_PAGE\x10\x01\x12\x0f\n" +

@@ -57,6 +57,8 @@ func goldenMessages() map[string]proto.Message {
 			Source: "website", Received: 1_700_000_000_000_000},
 		"decision-1.hex": &schemas.Decision{Id: "3-17-segment", Device: "herr-mueller-laptop", Login: "K-1001", Partition: 3, Offset: 17,
 			Time: 1_700_000_000_000_000, Segment: "s2", Distance: 1.25, Model: "segments-7"},
+		"decision-2.hex": &schemas.Decision{Id: "3-18-segment", Device: "herr-mueller-laptop", Login: "K-1001", Partition: 3, Offset: 18,
+			Time: 1_700_000_000_000_000, Epoch: 7, Erased: true},
 	}
 }
 

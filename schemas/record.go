@@ -40,6 +40,28 @@ func (r *Record) Read(cut, value []byte) {
 	}
 }
 
+// A DecisionRecord is one record of the topic of decisions as every reader sees it.
+type DecisionRecord struct {
+	Partition int32
+	Offset    int64     // in the topic of decisions
+	At        int64     // when the broker appended it, UTC microseconds
+	Decision  *Decision // nil: unreadable, and left out by all readers
+}
+
+// Read fills in what the bytes of a record mean, by them alone: a decision with
+// an id and a device, or nothing.
+func (r *DecisionRecord) Read(value []byte) {
+	d := new(Decision)
+	if proto.Unmarshal(value, d) == nil && d.Id != "" && d.Device != "" {
+		r.Decision = d
+	}
+}
+
+// Oldest, as the offset that a reader starts at, is the first one that the log
+// still keeps. Only who rebuilds from whatever is left may ask for it: any other
+// start below the first offset is an error.
+const Oldest int64 = -2
+
 // FormatCut is the value of the header HeaderCut for a run.
 func FormatCut(run int64) []byte {
 	return strconv.AppendInt(nil, run, 10)

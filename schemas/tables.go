@@ -30,6 +30,24 @@ func Tables() []Table {
 	return []Table{TableVisitors, TablePersons, TablePanes, TableLists, TableModels, TableRuns, TableMeta}
 }
 
+// Families are the families of a table; a cell lies in one of them. None may have
+// a time to live: a stamp is an offset, and a server would take it for a time
+// long past.
+func (t Table) Families() []string {
+	switch t {
+	case TableVisitors:
+		return []string{FamilyBatch, FamilySpeed, FamilyDecision}
+	case TablePanes:
+		return []string{FamilyBatch, FamilySpeed}
+	case TablePersons:
+		return []string{FamilyLink}
+	}
+	return []string{FamilyValue}
+}
+
+// Salted says whether the rows of a table begin with one of the Salts.
+func (t Table) Salted() bool { return t == TableVisitors || t == TablePersons }
+
 // A Key names one row.
 type Key struct {
 	Table Table
@@ -211,4 +229,25 @@ func (r Row) Since(g, epoch int64) []Cell {
 		cells[i] = p.cell
 	}
 	return cells
+}
+
+// DescribeRows names rows in an error.
+func DescribeRows(keys []Key) string {
+	if len(keys) == 0 {
+		return "no rows"
+	}
+	first := fmt.Sprintf("%s %q", keys[0].Table, keys[0].Row)
+	if len(keys) == 1 {
+		return first
+	}
+	return fmt.Sprintf("%s and %d more", first, len(keys)-1)
+}
+
+// DescribeCells names the rows of cells in an error.
+func DescribeCells(cells []Cell) string {
+	keys := make([]Key, len(cells))
+	for i, c := range cells {
+		keys[i] = c.Key
+	}
+	return DescribeRows(keys)
 }
