@@ -177,7 +177,7 @@ func (p *Partition) one(r *schemas.Record) error {
 	case visitor.Accepted:
 		d.Segment = p.classify(m, login)
 	case visitor.Reset:
-		d.Segment = m.unsay()
+		d.Segment = &visitor.Segment{Login: r.Event.GetErasure().GetLogin()} // takes back what was said
 	}
 	m.Decided = append(m.Decided, d)
 	m.stamp = r.Offset
@@ -188,14 +188,6 @@ func (p *Partition) one(r *schemas.Record) error {
 	p.Metrics.event(verdict)
 	p.collect(m, d, r.Event.Time)
 	return nil
-}
-
-// unsay takes back, after an erasure, what was said of the visitor.
-func (m *member) unsay() *visitor.Segment {
-	if m.now == nil || m.now.ID == "" {
-		return nil
-	}
-	return new(visitor.Segment)
 }
 
 // classify names the visitor's segment when it is another than was last said.
@@ -228,7 +220,7 @@ func (p *Partition) collect(m *member, d visitor.Decided, time int64) {
 		p.said = append(p.said, &schemas.Decision{
 			Id:     fmt.Sprintf("%d-%d-segment", p.number, d.Offset),
 			Device: m.device, Login: s.Login, Partition: p.number, Offset: d.Offset, Time: time,
-			Segment: s.ID, Distance: s.Distance, Model: s.Model,
+			Segment: s.ID, Distance: s.Distance, Model: s.Model, Epoch: p.epoch, Erased: s.ID == "",
 		})
 	}
 }
