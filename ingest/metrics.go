@@ -53,6 +53,7 @@ func spoolGauges(s *spool.Spool) []prometheus.Collector {
 	}
 	return []prometheus.Collector{
 		gauge("bytes", "Bytes of the spool on disk.", func(st spool.Stats) float64 { return float64(st.Bytes) }),
+		gauge("limit_bytes", "Bytes of disk that the spool may take.", func(st spool.Stats) float64 { return float64(st.Limit) }),
 		gauge("records", "Events and letters in the spool.", func(st spool.Stats) float64 { return float64(st.Records) }),
 		gauge("oldest_seconds", "Age of what is at the head of the spool.",
 			func(st spool.Stats) float64 { return st.Oldest.Seconds() }),

@@ -272,6 +272,7 @@ func (s *Spool) Ready() <-chan struct{} { return s.ready }
 type Stats struct {
 	Records int64         // not delivered yet
 	Bytes   int64         // on disk
+	Limit   int64         // that Bytes stays below
 	Oldest  time.Duration // since the record at the head was appended; 0: empty
 }
 
@@ -279,7 +280,7 @@ type Stats struct {
 func (s *Spool) Stats() Stats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	st := Stats{Records: s.count, Bytes: s.bytes()}
+	st := Stats{Records: s.count, Bytes: s.bytes(), Limit: s.opts.MaxBytes}
 	if s.count > 0 {
 		st.Oldest = max(0, s.opts.Now().Sub(s.oldest))
 	}
