@@ -48,7 +48,7 @@ func newPortal(t *testing.T) *portal {
 	p.Layer = &batch.Layer{
 		Settings: batch.Settings{
 			Partitions: partitions, Segments: 3, Restarts: 2, Memory: 1 << 30, Sample: 1000, ArchiveRows: 40,
-			Patience: time.Second, Grace: time.Minute, Holder: "the test",
+			Patience: time.Minute, Grace: time.Minute, Holder: "the test",
 		},
 		Views: views, Log: p, Files: files, Now: func() time.Time { return p.now },
 	}

@@ -30,11 +30,16 @@ func (l *Layer) Run(ctx context.Context, progress Progress) (schemas.Run, error)
 		return schemas.Run{}, err
 	}
 	defer release()
-	number, err := l.number(ctx)
+	chain := archive.NewChain(l.Files, l.Partitions)
+	youngest, err := chain.Youngest(ctx)
 	if err != nil {
 		return schemas.Run{}, err
 	}
-	r := &run{Layer: l, progress: progress, record: schemas.Run{
+	number, err := l.number(ctx, youngest+1)
+	if err != nil {
+		return schemas.Run{}, err
+	}
+	r := &run{Layer: l, chain: chain, progress: progress, record: schemas.Run{
 		Number: number, State: schemas.RunRunning, Started: l.Now().UnixMicro(),
 		Settings: map[string]string{
 			"segments": strconv.Itoa(l.Segments), "restarts": strconv.Itoa(l.Restarts),
@@ -61,6 +66,7 @@ func (l *Layer) Run(ctx context.Context, progress Progress) (schemas.Run, error)
 // A run is one run in work.
 type run struct {
 	*Layer
+	chain    *archive.Chain
 	progress Progress
 	record   schemas.Run
 
@@ -89,6 +95,7 @@ func (r *run) steps(ctx context.Context) error {
 		if err := r.save(ctx); err != nil {
 			return err
 		}
+		r.progress(r.record, 0, 0)
 		err := s.work(ctx, step)
 		step.Seconds = r.Now().Sub(began).Seconds()
 		if err != nil {
@@ -121,9 +128,8 @@ func (r *run) cut(ctx context.Context, _ *schemas.Step) error {
 func (r *run) await(ctx context.Context, step *schemas.Step) error {
 	ctx, cancel := context.WithTimeout(ctx, r.Patience)
 	defer cancel()
-	chain := archive.NewChain(r.Files, r.Partitions)
 	for {
-		m, err := chain.Manifest(ctx, r.record.Number)
+		m, err := r.chain.Manifest(ctx, r.record.Number)
 		if err == nil {
 			r.manifest, err = archive.Pin(ctx, r.Files, m)
 			step.Rows = m.Rows()
@@ -330,9 +336,11 @@ func (l *Layer) Rollback(ctx context.Context, to int64) error {
 	}
 }
 
-// number draws the next number from the run counter. Numbers never repeat: one
-// that is drawn and not used is lost.
-func (l *Layer) number(ctx context.Context) (int64, error) {
+// number draws the next number from the run counter, but none below least. Numbers
+// never repeat: one that is drawn and not used is lost. The counter lies in the
+// views; where they were made anew, or another set of views lives on the same log,
+// it is least that keeps a cut from being overtaken before it is written.
+func (l *Layer) number(ctx context.Context, least int64) (int64, error) {
 	for {
 		rows, err := l.Views.Get(ctx, schemas.KeyNextRun)
 		if err != nil {
@@ -345,6 +353,7 @@ func (l *Layer) number(ctx context.Context) (int64, error) {
 				return 0, fmt.Errorf("read run counter: %w", err)
 			}
 		}
+		next = max(next, least)
 		done, err := l.Views.CompareAndSet(ctx, schemas.KeyNextRun, schemas.ColumnValue, bytes.Clone(c.Value),
 			strconv.AppendInt(nil, next+1, 10))
 		if err != nil {

@@ -111,6 +111,26 @@ func (c *Chain) upTo(ctx context.Context, partition int32, run int64) ([]FileSpa
 	return nil, ErrNotYet
 }
 
+// Youngest is the greatest run whose cut the archive holds in some partition; 0:
+// it holds none. A run must have a greater number to have a cut at all.
+func (c *Chain) Youngest(ctx context.Context) (run int64, err error) {
+	for p := range c.partitions {
+		names, err := list(ctx, c.files, p)
+		if err != nil {
+			return 0, err
+		}
+		if len(names) == 0 {
+			continue
+		}
+		s, err := c.span(ctx, names[len(names)-1])
+		if err != nil {
+			return 0, err
+		}
+		run = max(run, s.EpochAfter())
+	}
+	return run, nil
+}
+
 func (c *Chain) span(ctx context.Context, name string) (schemas.Span, error) {
 	if s, known := c.spans[name]; known {
 		return s, nil
