@@ -1,0 +1,46 @@
+package native
+
+import (
+	"context"
+	"path/filepath"
+	"time"
+)
+
+func hbaseTrait() trait {
+	return trait{
+		listeners: []listener{{"zookeeper", 22181}, {"master", 26000}, {"region", 26020}},
+		// Its ports are open long before hbase:meta is assigned, so the master's own word counts.
+		ready:     func(_ context.Context, s *Server) bool { return said(s.dir, "Master has completed initialization") },
+		prepare:   prepareHBase,
+		arguments: hbaseArguments,
+		start:     4 * time.Minute,
+		stop:      time.Minute,
+	}
+}
+
+func prepareHBase(_ context.Context, s *Server, _ artifact) error {
+	config := filepath.Join(s.dir, "config")
+	if err := s.configure(config, "hbase-site.xml", s.place()); err != nil {
+		return err
+	}
+	return s.configure(config, "log4j2.properties", s.place())
+}
+
+// hbaseArguments opens what HBase 2.6 reaches for inside the Java 17 runtime.
+func hbaseArguments(s *Server, a artifact) []string {
+	config := filepath.Join(s.dir, "config")
+	arguments := []string{"-Xms128m", "-Xmx1g"}
+	for _, p := range []string{
+		"java.lang", "java.lang.reflect", "java.net", "java.nio", "java.util", "java.util.concurrent", "jdk.internal.ref", "sun.nio.ch",
+	} {
+		arguments = append(arguments, "--add-opens", "java.base/"+p+"=ALL-UNNAMED")
+	}
+	return append(arguments,
+		"--add-modules", "jdk.unsupported",
+		"--add-exports", "java.base/jdk.internal.misc=ALL-UNNAMED",
+		"--add-exports", "java.security.jgss/sun.security.krb5=ALL-UNNAMED",
+		"-Dorg.apache.hbase.thirdparty.io.netty.tryReflectionSetAccessible=true",
+		"-Dlog4j2.configurationFile="+filepath.Join(config, "log4j2.properties"),
+		"-cp", config+":"+filepath.Join(a.lib(), "*"),
+		"org.apache.hadoop.hbase.master.HMaster", "start")
+}
