@@ -30,6 +30,8 @@ type EventLog interface {
 	// Consume reads as a member of a group, batches of at most MaxLogBatch
 	// records, until ctx is done or something fails.
 	Consume(ctx context.Context, group string, open Open) error
+	// Close ends the writing; the reading ends with its ctx.
+	Close() error
 }
 
 // MaxLogBatch is the size of batch that the suite expects of Consume.
@@ -50,6 +52,14 @@ func Log(t *testing.T, open func(t *testing.T) EventLog) {
 		{"an offset that is not there stops the reader", logSuite.outOfRange},
 		{"what the reader can't do ends it", logSuite.failures},
 		{"a call whose time is over fails", logSuite.deadline},
+		{"devices have any name, and events any size that fits", logSuite.shapes},
+		{"a batch larger than a request keeps its order", logSuite.largeBatch},
+		{"what is too large is refused, and nothing behind it", logSuite.tooLarge},
+		{"the oldest record that is kept is a start too", logSuite.oldest},
+		{"nothing to read is no error", logSuite.nothing},
+		{"two groups read the same", logSuite.groups},
+		{"a repeated cut is there twice", logSuite.repeatedCut},
+		{"a closed log says so", logSuite.closed},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -395,7 +405,7 @@ func (s logSuite) outOfRange(t *testing.T) {
 		if !errors.Is(err, schemas.ErrOutOfRange) {
 			t.Fatalf("start at %d of a log from 0 to %d: got %v, want %v", start, ends[0], err, schemas.ErrOutOfRange)
 		}
-		for _, want := range []string{schemas.TopicEvents, "partition 0", fmt.Sprint(start)} {
+		for _, want := range []string{".events", "partition 0", fmt.Sprint(start)} {
 			if !strings.Contains(err.Error(), want) {
 				t.Errorf("start at %d: got %q, want %q in it", start, err, want)
 			}
@@ -451,4 +461,161 @@ func (s logSuite) deadline(t *testing.T) {
 			t.Errorf("%s: got %v, want %v", call, err, context.DeadlineExceeded)
 		}
 	}
+}
+
+// shapes writes what no portal of one country would.
+func (s logSuite) shapes(t *testing.T) {
+	events := []*schemas.Event{
+		s.event("Jürgen Müller", 0), s.event("北京", 1), s.event("👩‍👩‍👧", 2), s.event("a\x00b\n", 3), s.event(" ", 4),
+		s.event(strings.Repeat("ü", 500), 5), s.event("u:kunde@example.org", 6), s.event("../../x", 7),
+	}
+	for i, size := range []int{0, 1, 1_000, 100_000, 900_000} {
+		e := s.event("large", 8+i)
+		e.Properties = strings.Repeat("ß", size/2)
+		events = append(events, e)
+	}
+	offsets := s.append(t, events)
+	records := s.read(t, "", s.before, total(len(events)))
+	gapless(t, records, s.before)
+	for i, e := range events {
+		p := s.partition(e)
+		if got := records[p][offsets[i]-s.before[p]].Event; got.String() != e.String() {
+			t.Errorf("event %d of device %.20q at %d:%d: got one of device %.20q, %d bytes", i, e.Device, p, offsets[i],
+				got.GetDevice(), len(got.GetProperties()))
+		}
+	}
+}
+
+// largeBatch appends more at once than goes into a request.
+func (s logSuite) largeBatch(t *testing.T) {
+	events := s.events(300)
+	for _, e := range events {
+		e.Properties = strings.Repeat("x", 20_000)
+	}
+	offsets := s.append(t, events)
+	last := map[string]int64{}
+	for i, e := range events {
+		if before, ok := last[e.Device]; ok && offsets[i] <= before {
+			t.Fatalf("event %d of %s is at %d, the one before at %d", i, e.Device, offsets[i], before)
+		}
+		last[e.Device] = offsets[i]
+	}
+	gapless(t, s.read(t, "", s.before, total(len(events))), s.before)
+}
+
+func (s logSuite) tooLarge(t *testing.T) {
+	giant := s.event("giant", 0)
+	giant.Properties = strings.Repeat("x", 3_000_000)
+	if offsets, err := s.Append(t.Context(), []*schemas.Event{giant}); err == nil {
+		t.Fatalf("an event of 3 MB: got offsets %v and no error", offsets)
+	}
+	s.append(t, s.events(5))
+	for partition, rs := range s.read(t, "", s.before, total(5)) {
+		for _, r := range rs {
+			if r.Event == nil || r.Event.Device == giant.Device {
+				t.Errorf("partition %d offset %d: got %.100v, want only what was acknowledged", partition, r.Offset, r.Event)
+			}
+		}
+	}
+}
+
+// oldest begins where the log does, which it asks of the log.
+func (s logSuite) oldest(t *testing.T) {
+	s.append(t, s.events(10))
+	ends, err := s.Ends(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	starts, reached := make([]int64, len(ends)), func(records map[int32][]schemas.Record) bool {
+		for partition, end := range ends {
+			rs := records[int32(partition)]
+			if end > 0 && (len(rs) == 0 || rs[len(rs)-1].Offset < end-1) {
+				return false
+			}
+		}
+		return true
+	}
+	for partition := range starts {
+		starts[partition] = schemas.Oldest
+	}
+	first := make([]int64, len(ends)) // nothing is old enough to have been dropped
+	gapless(t, s.read(t, "", starts, reached), first)
+}
+
+// nothing reads a log that has no more, and is told to stop once it is open.
+func (s logSuite) nothing(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	opened := make(chan struct{}, len(s.before))
+	ended := make(chan error, 1)
+	go func() {
+		ended <- s.Consume(ctx, s.mark, func(_ context.Context, partition int32) (int64,
+			func(context.Context, []schemas.Record) error, error) {
+			opened <- struct{}{}
+			return s.before[partition], func(_ context.Context, records []schemas.Record) error {
+				return fmt.Errorf("got %d records of an empty range", len(records))
+			}, nil
+		})
+	}()
+	for range s.before {
+		select {
+		case <-opened:
+		case err := <-ended:
+			t.Fatalf("consume ended with %v, want it to wait", err)
+		}
+	}
+	cancel()
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want to end when told to", err)
+	}
+}
+
+func (s logSuite) groups(t *testing.T) {
+	s.append(t, s.events(40))
+	one := s.read(t, "one", s.before, total(40))
+	other := s.read(t, "other", s.before, total(40))
+	for partition := range s.before {
+		a, b := one[int32(partition)], other[int32(partition)]
+		if len(a) != len(b) {
+			t.Fatalf("partition %d: one group got %d records, the other %d", partition, len(a), len(b))
+		}
+		for i := range a {
+			if a[i].Offset != b[i].Offset || a[i].At != b[i].At || a[i].Event.GetId() != b[i].Event.GetId() {
+				t.Errorf("partition %d: one group got %v, the other %v", partition, a[i], b[i])
+			}
+		}
+	}
+}
+
+// repeatedCut writes a cut as a run does that got no answer: what it means is
+// the reader's to say.
+func (s logSuite) repeatedCut(t *testing.T) {
+	run := rand.Int64N(1<<50) + 1
+	for range 2 {
+		if err := s.AppendCut(t.Context(), run); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for partition, rs := range s.read(t, "", s.before, total(2*len(s.before))) {
+		if len(rs) != 2 || rs[0].Cut != run || rs[1].Cut != run {
+			t.Errorf("partition %d: got %v, want the cut %d twice", partition, rs, run)
+		}
+	}
+}
+
+func (s logSuite) closed(t *testing.T) {
+	s.append(t, s.events(3))
+	if err := s.Close(); err != nil {
+		t.Fatalf("close: %v", err)
+	}
+	if _, err := s.Append(t.Context(), s.events(1)); err == nil {
+		t.Error("append to a closed log: got no error")
+	}
+	if err := s.AppendCut(t.Context(), 1); err == nil {
+		t.Error("append a cut to a closed log: got no error")
+	}
+	if err := s.Close(); err != nil {
+		t.Errorf("close it again: %v", err)
+	}
+	gapless(t, s.read(t, "", s.before, total(3)), s.before)
 }

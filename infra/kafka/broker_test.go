@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -23,7 +22,10 @@ func page(device string, n int) *schemas.Event {
 }
 
 func TestTopicsThatBreakThePromiseAreNamed(t *testing.T) {
-	cfg := broker(t)
+	everywhere(t, topicsThatBreakThePromiseAreNamed)
+}
+
+func topicsThatBreakThePromiseAreNamed(t *testing.T, cfg kafka.Config) {
 	changed := func(change func(*schemas.Topic)) []schemas.Topic {
 		topics := schemas.Topics(partitions)
 		settings := map[string]string{}
@@ -42,11 +44,11 @@ func TestTopicsThatBreakThePromiseAreNamed(t *testing.T) {
 		{"as declared", schemas.Topics(partitions), nil},
 		{"keeps longer than declared", changed(func(t *schemas.Topic) { t.Config["retention.ms"] = "1000" }), nil},
 		{"keeps shorter than declared", changed(func(t *schemas.Topic) { t.Config["retention.ms"] = "-1" }),
-			[]string{schemas.TopicEvents, "retention.ms=31536000000", "should be -1"}},
+			[]string{cfg.Topic(schemas.TopicEvents), "retention.ms=31536000000", "should be -1"}},
 		{"another policy", changed(func(t *schemas.Topic) { t.Config["cleanup.policy"] = "compact" }),
-			[]string{schemas.TopicEvents, "cleanup.policy=delete", "should be compact"}},
+			[]string{cfg.Topic(schemas.TopicEvents), "cleanup.policy=delete", "should be compact"}},
 		{"other partitions", schemas.Topics(partitions + 1),
-			[]string{schemas.TopicEvents, "has 3 partitions", "should have 4"}},
+			[]string{cfg.Topic(schemas.TopicEvents), "has 3 partitions", "should have 4"}},
 	}
 	for _, test := range tests {
 		err := kafka.EnsureTopics(t.Context(), cfg, test.topics, 1)
@@ -61,8 +63,9 @@ func TestTopicsThatBreakThePromiseAreNamed(t *testing.T) {
 	}
 }
 
-func TestTopicIDIsTheTopicsOwn(t *testing.T) {
-	cfg := broker(t)
+func TestTopicIDIsTheTopicsOwn(t *testing.T) { everywhere(t, topicIDIsTheTopicsOwn) }
+
+func topicIDIsTheTopicsOwn(t *testing.T, cfg kafka.Config) {
 	events, err := kafka.TopicID(t.Context(), cfg, schemas.TopicEvents)
 	if err != nil {
 		t.Fatal(err)
@@ -71,7 +74,7 @@ func TestTopicIDIsTheTopicsOwn(t *testing.T) {
 	if err != nil || events == decisions || len(events) < 16 {
 		t.Errorf("ids of two topics: got %q and %q, %v, want two different", events, decisions, err)
 	}
-	if id, err := kafka.TopicID(t.Context(), cfg, "fernweh.nothing"); err == nil || !strings.Contains(err.Error(), "fernweh.nothing") {
+	if id, err := kafka.TopicID(t.Context(), cfg, "fernweh.nothing"); err == nil || !strings.Contains(err.Error(), cfg.Topic("fernweh.nothing")) {
 		t.Errorf("id of no topic: got %q, %v, want an error that names it", id, err)
 	}
 }
@@ -161,35 +164,6 @@ func open(t *testing.T, dir, port string) *embedded.Broker {
 	return b
 }
 
-// A load appends one event after the other and notes what was acknowledged.
-type load struct {
-	producer     *kafka.Producer
-	acknowledged atomic.Int64
-	ids          []string     // the load's own until it has ended
-	left         atomic.Int64 // how many more to append; negative: not known yet
-}
-
-// run appends until none is left, each event until it is acknowledged.
-func (l *load) run(ctx context.Context) error {
-	for n := 0; l.left.Load() != 0; n++ {
-		e := page(fmt.Sprint("device", n%5), n)
-		for {
-			if _, err := l.producer.Append(ctx, []*schemas.Event{e}); err == nil {
-				break
-			}
-			if ctx.Err() != nil {
-				return ctx.Err()
-			}
-		}
-		l.ids = append(l.ids, e.Id)
-		l.acknowledged.Add(1)
-		if l.left.Load() > 0 {
-			l.left.Add(-1)
-		}
-	}
-	return nil
-}
-
 // readInto reads the event topic and sends all ids it sees.
 func readInto(ctx context.Context, cfg kafka.Config, seen chan<- string) error {
 	log := kafka.NewLog(cfg, kafka.LogOptions{Group: "g", MaxBatch: 10})
@@ -197,6 +171,9 @@ func readInto(ctx context.Context, cfg kafka.Config, seen chan<- string) error {
 	return log.Consume(ctx, func(_ context.Context, partition int32) (int64, kafka.Handle, error) {
 		return next[partition], func(_ context.Context, records []schemas.Record) error {
 			for _, r := range records {
+				if r.Offset != next[partition] {
+					return fmt.Errorf("got offset %d, want %d", r.Offset, next[partition])
+				}
 				next[partition] = r.Offset + 1
 				seen <- r.Event.Id
 			}
@@ -206,79 +183,41 @@ func readInto(ctx context.Context, cfg kafka.Config, seen chan<- string) error {
 }
 
 // TestBrokerRestartsUnderLoad takes the broker away under a producer and a
-// reader. Both go on by themselves, and the reader misses nothing.
+// reader. Both go on by themselves.
 func TestBrokerRestartsUnderLoad(t *testing.T) {
 	dir := t.TempDir()
 	b := open(t, dir, "0")
 	_, port, _ := net.SplitHostPort(b.Addr())
 	cfg := kafka.Config{Brokers: []string{b.Addr()}, ClientID: "test"}
-	ctx, stop := context.WithTimeout(t.Context(), time.Minute)
-	defer stop()
-	l := &load{producer: producer(t, cfg)}
-	l.left.Store(-1)
-	seen, ended := make(chan string, 1<<16), make(chan error, 2)
-	go func() { ended <- readInto(ctx, cfg, seen) }()
-	go func() { ended <- l.run(ctx) }()
-	for l.acknowledged.Load() < 100 && ctx.Err() == nil {
-		<-time.After(time.Millisecond)
-	}
-	if err := b.Close(); err != nil {
-		t.Error(err)
-	}
-	open(t, dir, port)
-	l.left.Store(200)
-	if err := <-ended; err != nil {
-		t.Fatalf("the load ended first, want without error: got %v", err)
-	}
-	missing := map[string]bool{}
-	for _, id := range l.ids {
-		missing[id] = true
-	}
-	for len(missing) > 0 {
-		select {
-		case id := <-seen:
-			delete(missing, id)
-		case err := <-ended:
-			t.Fatalf("the reader ended with %v, %d acknowledged events were not read", err, len(missing))
-		}
-	}
-	stop()
-	if err := <-ended; !errors.Is(err, context.Canceled) {
-		t.Errorf("the reader: got %v, want to end when told to", err)
-	}
+	underLoad(t, cfg, func() error {
+		err := b.Close()
+		b = open(t, dir, port)
+		return err
+	})
 }
 
 // TestForeignRecordsAreReadAlike writes what no producer of ours would.
-func TestForeignRecordsAreReadAlike(t *testing.T) {
-	cfg := broker(t)
-	config := sarama.NewConfig()
-	config.Version = sarama.MaxVersion
-	config.Producer.Return.Successes = true
-	config.Producer.Partitioner = sarama.NewManualPartitioner
-	foreign, err := sarama.NewSyncProducer(cfg.Brokers, config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer foreign.Close()
+func TestForeignRecordsAreReadAlike(t *testing.T) { everywhere(t, foreignRecordsAreReadAlike) }
+
+func foreignRecordsAreReadAlike(t *testing.T, cfg kafka.Config) {
 	header := func(value []byte) []sarama.RecordHeader {
 		return []sarama.RecordHeader{{Key: []byte("trace"), Value: []byte("1")}, {Key: []byte(schemas.HeaderCut), Value: value}}
 	}
-	for _, m := range []*sarama.ProducerMessage{
+	messages := []*sarama.ProducerMessage{
 		{Value: sarama.StringEncoder("no protobuf")},
 		{Value: nil},
 		{Headers: header([]byte("seven"))},
 		{Headers: header(nil)},
 		{Headers: header([]byte("7"))},
-	} {
-		m.Topic = schemas.TopicEvents
-		if _, _, err := foreign.SendMessage(m); err != nil {
-			t.Fatal(err)
-		}
 	}
+	for _, m := range messages {
+		m.Topic = cfg.Topic(schemas.TopicEvents)
+	}
+	sendForeign(t, cfg, messages...)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	var got []schemas.Record
-	err = kafka.NewLog(cfg, kafka.LogOptions{Group: "g", MaxBatch: 5, Linger: time.Minute}).Consume(ctx,
+	err := kafka.NewLog(cfg, kafka.LogOptions{Group: "g", MaxBatch: 5, Linger: time.Minute}).Consume(ctx,
 		func(context.Context, int32) (int64, kafka.Handle, error) {
 			return 0, func(_ context.Context, records []schemas.Record) error {
 				got = records
@@ -296,8 +235,9 @@ func TestForeignRecordsAreReadAlike(t *testing.T) {
 	}
 }
 
-func TestOtherTopicsTakeTheirRecords(t *testing.T) {
-	cfg := broker(t)
+func TestOtherTopicsTakeTheirRecords(t *testing.T) { everywhere(t, otherTopicsTakeTheirRecords) }
+
+func otherTopicsTakeTheirRecords(t *testing.T, cfg kafka.Config) {
 	p := producer(t, cfg)
 	for name, err := range map[string]error{
 		"dead letters": p.AppendDeadLetters(t.Context(), []*schemas.DeadLetter{{Reason: "no id", Original: []byte("{}")}}),
@@ -322,8 +262,10 @@ func TestOtherTopicsTakeTheirRecords(t *testing.T) {
 	}
 }
 
-func TestClosedProducerSaysSo(t *testing.T) {
-	p := producer(t, broker(t))
+func TestClosedProducerSaysSo(t *testing.T) { everywhere(t, closedProducerSaysSo) }
+
+func closedProducerSaysSo(t *testing.T, cfg kafka.Config) {
+	p := producer(t, cfg)
 	if _, err := p.Append(t.Context(), []*schemas.Event{page("mueller", 1)}); err != nil {
 		t.Fatal(err)
 	}
@@ -336,8 +278,9 @@ func TestClosedProducerSaysSo(t *testing.T) {
 }
 
 // TestCallersThatGaveUpFreeTheirRoom brings three times what may be in flight.
-func TestCallersThatGaveUpFreeTheirRoom(t *testing.T) {
-	cfg := broker(t)
+func TestCallersThatGaveUpFreeTheirRoom(t *testing.T) { everywhere(t, callersThatGaveUpFreeTheirRoom) }
+
+func callersThatGaveUpFreeTheirRoom(t *testing.T, cfg kafka.Config) {
 	p := producer(t, cfg)
 	large := page("mueller", 1)
 	large.Properties = strings.Repeat("x", 100_000)

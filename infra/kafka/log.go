@@ -5,15 +5,17 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/IBM/sarama"
+	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 
 	"fernweh/schemas"
 )
 
-// LogOptions say how the event topic is read.
+// LogOptions say how a topic is read.
 type LogOptions struct {
 	Group    string        // readers of one group share the partitions
 	MaxBatch int           // records a handler gets at once at most
@@ -21,31 +23,65 @@ type LogOptions struct {
 	Trouble  func(error)   // is told of every error that reading survives, from any goroutine; may be nil
 }
 
-// A Log reads the event topic as a member of a consumer group.
-type Log struct {
+// A Reader reads a topic as a member of a consumer group. R is what a record of
+// the topic means; bytes without meaning are records too, so that every offset
+// comes by.
+type Reader[R any] struct {
 	cfg     Config
+	topic   string // as it is declared
 	options LogOptions
+	read    decoder[R]
 }
 
-// NewLog makes a reader; it connects when it consumes.
+// A decoder says what a message means, by its bytes alone, and whether it means anything.
+type decoder[R any] func(*sarama.ConsumerMessage) (record R, readable bool)
+
+// A Log reads the event topic.
+type Log = Reader[schemas.Record]
+
+// Decisions reads the topic of decisions.
+type Decisions = Reader[schemas.DecisionRecord]
+
+// NewLog makes a reader of the event topic; it connects when it consumes.
 func NewLog(cfg Config, options LogOptions) *Log {
-	if options.Trouble == nil {
-		options.Trouble = func(error) {}
-	}
-	options.MaxBatch = max(options.MaxBatch, 1)
-	return &Log{cfg, options}
+	return newReader(cfg, schemas.TopicEvents, options, readEvent)
 }
 
-// A Handle takes the next records of a partition, in log order. The slice is
+// NewDecisions makes a reader of the topic of decisions; it connects when it consumes.
+func NewDecisions(cfg Config, options LogOptions) *Decisions {
+	return newReader(cfg, schemas.TopicDecisions, options, readDecision)
+}
+
+func newReader[R any](cfg Config, topic string, options LogOptions, read decoder[R]) *Reader[R] {
+	cfg.Metrics = cfg.metrics()
+	options.MaxBatch = max(options.MaxBatch, 1)
+	options.Group = cfg.Group(options.Group)
+	told := options.Trouble
+	options.Trouble = func(err error) {
+		cfg.Metrics.troubles.WithLabelValues(options.Group).Inc()
+		if told != nil {
+			told(err)
+		}
+	}
+	return &Reader[R]{cfg, topic, options, read}
+}
+
+// A HandleOf takes the next records of a partition, in log order. The slice is
 // its own. When it returns nil, the effects of the records must be durable.
 // ctx ends when the partition is taken away.
-type Handle = func(ctx context.Context, records []schemas.Record) error
+type HandleOf[R any] = func(ctx context.Context, records []R) error
 
-// An Open begins with a partition that this member owns from now on: it says
-// from which offset, and who handles it. It is called anew each time that the
-// partition is claimed, for all claimed partitions at once. ctx ends when the
-// partition is taken away.
-type Open = func(ctx context.Context, partition int32) (start int64, handle Handle, err error)
+// An OpenOf begins with a partition that this member owns from now on: it says
+// from which offset, or schemas.Oldest for the first that is kept, and who
+// handles it. It is called anew each time that the partition is claimed, for all
+// claimed partitions at once. ctx ends when the partition is taken away.
+type OpenOf[R any] = func(ctx context.Context, partition int32) (start int64, handle HandleOf[R], err error)
+
+// Handle takes records of the event topic.
+type Handle = HandleOf[schemas.Record]
+
+// Open begins with a partition of the event topic.
+type Open = OpenOf[schemas.Record]
 
 // leaveTime is how long a reader that is told to stop tries to say so to the
 // brokers; without it the others wait for the end of its session.
@@ -57,23 +93,34 @@ const leaveTime = 3 * time.Second
 // own position counts; what the group has committed follows it and is for those
 // who watch. A start that the log doesn't hold ends it with
 // schemas.ErrOutOfRange, and so does a topic that is another than before.
-func (l *Log) Consume(ctx context.Context, open Open) error {
+func (l *Reader[R]) Consume(ctx context.Context, open OpenOf[R]) error {
+	topic := l.cfg.Topic(l.topic)
+	if err := l.consume(ctx, topic, open); err != nil {
+		return fmt.Errorf("consume %s: %w", topic, err)
+	}
+	return nil
+}
+
+func (l *Reader[R]) consume(ctx context.Context, topic string, open OpenOf[R]) error {
 	life, hangUp := context.WithCancel(context.WithoutCancel(ctx))
 	defer hangUp()
-	config := l.cfg.sarama(life)
-	config.ChannelBufferSize = max(256, min(l.options.MaxBatch, 4096)) // a batch can lie ready
-	client, err := sarama.NewClient(l.cfg.Brokers, config)
+	config, err := l.cfg.sarama(life)
 	if err != nil {
-		return fmt.Errorf("consume %s: %w", schemas.TopicEvents, err)
+		return err
+	}
+	config.ChannelBufferSize = max(256, min(l.options.MaxBatch, 4096)) // a batch can lie ready
+	client, err := newClient(l.cfg.Brokers, config)
+	if err != nil {
+		return err
 	}
 	defer closeClient(client)
 	group, err := sarama.NewConsumerGroupFromClient(l.options.Group, client)
 	if err != nil {
-		return fmt.Errorf("consume %s: %w", schemas.TopicEvents, err)
+		return err
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	m := &member{cfg: l.cfg, options: l.options, client: client, open: open, end: cancel}
+	m := &member[R]{Reader: l, name: topic, client: client, open: open, end: cancel}
 	gone := make(chan struct{})
 	defer close(gone)
 	context.AfterFunc(ctx, func() {
@@ -86,35 +133,38 @@ func (l *Log) Consume(ctx context.Context, open Open) error {
 	})
 	var watch sync.WaitGroup
 	watch.Go(func() { m.watch(group.Errors()) })
+	watch.Go(func() { m.measure(ctx) })
 	err = m.run(ctx, group)
 	cancel(nil)
 	if leave := group.Close(); leave != nil {
 		l.options.Trouble(fmt.Errorf("leave group %s: %w", l.options.Group, leave))
 	}
+	hangUp() // measure may be asking brokers that are away
 	watch.Wait()
-	if err != nil {
-		return fmt.Errorf("consume %s: %w", schemas.TopicEvents, err)
-	}
-	return nil
+	return err
 }
 
 // A member is one reader in its group, through all its sessions.
-type member struct {
-	cfg     Config
-	options LogOptions
-	client  sarama.Client
-	open    Open
-	end     context.CancelCauseFunc // of Consume, with the reason
+type member[R any] struct {
+	*Reader[R]
+	name   string // of the topic, as the brokers call it
+	client sarama.Client
+	open   OpenOf[R]
+	end    context.CancelCauseFunc // of Consume, with the reason
 
-	topic   string            // id of the topic that was read first
-	readers map[int32]*reader // of the session; written by Setup before any goroutine reads it
+	topicID string                              // of the topic that was read first
+	claims  atomic.Pointer[map[int32]*claim[R]] // of the session; not changed once it is there
 }
 
-// A reader is one partition of a session.
-type reader struct {
-	next   int64 // offset of the next record
-	handle Handle
+// A claim is one partition of a session. Its goroutine alone reads and handles.
+type claim[R any] struct {
+	next   atomic.Int64 // offset of the next record that is not handled yet
+	lag    prometheus.Gauge
+	handle HandleOf[R]
 }
+
+// measured tells how far the partition's end is away.
+func (c *claim[R]) measured(end int64) { c.lag.Set(float64(max(end-c.next.Load(), 0))) }
 
 // fatal is an error that ends Consume.
 type fatal struct{ error }
@@ -123,16 +173,16 @@ type fatal struct{ error }
 func (f fatal) Unwrap() error { return f.error }
 
 // fail ends Consume with err.
-func (m *member) fail(err error) error {
+func (m *member[R]) fail(err error) error {
 	m.end(fatal{err})
 	return err
 }
 
 // run lives through session after session.
-func (m *member) run(ctx context.Context, group sarama.ConsumerGroup) error {
+func (m *member[R]) run(ctx context.Context, group sarama.ConsumerGroup) error {
 	for wait := pause; ; {
 		began := time.Now()
-		err := group.Consume(ctx, []string{schemas.TopicEvents}, m)
+		err := group.Consume(ctx, []string{m.name}, m)
 		if cause := context.Cause(ctx); cause != nil {
 			if f, ok := errors.AsType[fatal](cause); ok {
 				return f.error
@@ -142,7 +192,10 @@ func (m *member) run(ctx context.Context, group sarama.ConsumerGroup) error {
 		if err == nil {
 			continue // a rebalance
 		}
-		if hopeless(err) {
+		if unconnected(err) {
+			err = m.cfg.explain(ctx, err)
+		}
+		if hopeless(err) || lasting(err) {
 			return err
 		}
 		m.options.Trouble(err)
@@ -175,7 +228,7 @@ func hopeless(err error) bool {
 }
 
 // watch takes the errors that sarama meets in the background.
-func (m *member) watch(errs <-chan error) {
+func (m *member[R]) watch(errs <-chan error) {
 	for err := range errs {
 		if errors.Is(err, sarama.ErrOffsetOutOfRange) {
 			m.fail(fmt.Errorf("%w: %w", schemas.ErrOutOfRange, err)) // the caller of Consume gets it
@@ -185,107 +238,155 @@ func (m *member) watch(errs <-chan error) {
 	}
 }
 
+// measureEvery is how often the ends of the partitions are asked for. A handler
+// that hangs fetches nothing, so what was fetched doesn't tell the lag.
+const measureEvery = 5 * time.Second
+
+// measure tells the lag of what is claimed, until ctx is done.
+func (m *member[R]) measure(ctx context.Context) {
+	tick := time.NewTicker(measureEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+		claims := m.claims.Load()
+		if claims == nil {
+			continue
+		}
+		for partition, c := range *claims {
+			end, err := offset(m.client, m.name, partition, sarama.OffsetNewest)
+			if err != nil {
+				break // the brokers are away, which reading finds out too
+			}
+			if m.claims.Load() == claims {
+				c.measured(end)
+			}
+		}
+	}
+}
+
 // Setup opens all partitions of a session, before any is read.
-func (m *member) Setup(session sarama.ConsumerGroupSession) error {
+func (m *member[R]) Setup(session sarama.ConsumerGroupSession) error {
 	ctx := session.Context()
+	m.cfg.Metrics.rebalances.WithLabelValues(m.options.Group).Inc()
 	if err := m.checkTopic(ctx); err != nil {
 		return err
 	}
-	claimed := session.Claims()[schemas.TopicEvents]
-	readers := make([]*reader, len(claimed))
+	claimed := session.Claims()[m.name]
+	opened := make([]*claim[R], len(claimed))
 	g, gctx := errgroup.WithContext(ctx)
 	for i, partition := range claimed {
 		g.Go(func() (err error) {
-			readers[i], err = m.openPartition(gctx, partition)
+			opened[i], err = m.openPartition(gctx, partition)
 			return err
 		})
 	}
 	if err := g.Wait(); err != nil {
 		return err
 	}
-	m.readers = make(map[int32]*reader, len(claimed))
+	claims := make(map[int32]*claim[R], len(claimed))
 	for i, partition := range claimed {
-		m.readers[partition] = readers[i]
-		session.ResetOffset(schemas.TopicEvents, partition, readers[i].next, "")
-		session.MarkOffset(schemas.TopicEvents, partition, readers[i].next, "")
+		claims[partition] = opened[i]
+		session.ResetOffset(m.name, partition, opened[i].next.Load(), "")
+		session.MarkOffset(m.name, partition, opened[i].next.Load(), "")
 	}
+	m.claims.Store(&claims)
 	return nil
 }
 
 // checkTopic refuses a topic that was made again: its offsets mean other events.
-func (m *member) checkTopic(ctx context.Context) error {
-	id, err := TopicID(ctx, m.cfg, schemas.TopicEvents)
+func (m *member[R]) checkTopic(ctx context.Context) error {
+	id, err := TopicID(ctx, m.cfg, m.topic)
 	if err != nil {
 		return err
 	}
-	if m.topic == "" {
-		m.topic = id
+	if m.topicID == "" {
+		m.topicID = id
 	}
-	if m.topic != id {
+	if m.topicID != id {
 		return m.fail(fmt.Errorf("%w: topic %s is %s now and was %s: it has been deleted and made again",
-			schemas.ErrOutOfRange, schemas.TopicEvents, id, m.topic))
+			schemas.ErrOutOfRange, m.name, id, m.topicID))
 	}
 	return nil
 }
 
 // openPartition begins with a partition where its reader says, if the log is there.
-func (m *member) openPartition(ctx context.Context, partition int32) (*reader, error) {
+func (m *member[R]) openPartition(ctx context.Context, partition int32) (*claim[R], error) {
 	start, handle, err := m.open(ctx, partition)
 	if err != nil {
 		return nil, m.unlessRevoked(ctx, fmt.Errorf("open partition %d: %w", partition, err))
 	}
-	first, err := m.client.GetOffset(schemas.TopicEvents, partition, sarama.OffsetOldest)
+	first, err := offset(m.client, m.name, partition, sarama.OffsetOldest)
 	if err != nil {
 		return nil, fmt.Errorf("ask first offset of partition %d: %w", partition, err)
 	}
-	end, err := m.client.GetOffset(schemas.TopicEvents, partition, sarama.OffsetNewest)
+	end, err := offset(m.client, m.name, partition, sarama.OffsetNewest)
 	if err != nil {
 		return nil, fmt.Errorf("ask end of partition %d: %w", partition, err)
 	}
+	if start == schemas.Oldest {
+		start = first
+	}
 	if start < first || start > end {
 		return nil, m.fail(fmt.Errorf("%w: topic %s partition %d holds the offsets from %d to below %d, not %d",
-			schemas.ErrOutOfRange, schemas.TopicEvents, partition, first, end, start))
+			schemas.ErrOutOfRange, m.name, partition, first, end, start))
 	}
-	return &reader{start, handle}, nil
+	c := &claim[R]{lag: m.cfg.Metrics.lagOf(m.options.Group, partition), handle: handle}
+	c.next.Store(start)
+	c.measured(end)
+	return c, nil
 }
 
 // unlessRevoked ends Consume with err, unless its partition was taken away meanwhile.
-func (m *member) unlessRevoked(ctx context.Context, err error) error {
+func (m *member[R]) unlessRevoked(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return err
 	}
 	return m.fail(err)
 }
 
-// Cleanup has nothing to do: what was marked is committed behind it.
-func (m *member) Cleanup(sarama.ConsumerGroupSession) error { return nil }
+// Cleanup ends a session: what was marked is committed behind it.
+func (m *member[R]) Cleanup(session sarama.ConsumerGroupSession) error {
+	m.claims.Store(nil)
+	for _, partition := range session.Claims()[m.name] {
+		m.cfg.Metrics.forget(m.options.Group, partition)
+	}
+	return nil
+}
 
 // ConsumeClaim reads one partition until it is taken away or its handler fails.
-func (m *member) ConsumeClaim(session sarama.ConsumerGroupSession, claim sarama.ConsumerGroupClaim) error {
-	ctx, partition := session.Context(), claim.Partition()
-	r := m.readers[partition]
+func (m *member[R]) ConsumeClaim(session sarama.ConsumerGroupSession, claimed sarama.ConsumerGroupClaim) error {
+	ctx, partition := session.Context(), claimed.Partition()
+	c := (*m.claims.Load())[partition]
 	for {
-		records, err := m.batch(ctx, claim.Messages(), r)
+		first := c.next.Load()
+		records, err := m.batch(ctx, claimed.Messages(), first)
 		if err != nil {
 			return m.fail(fmt.Errorf("read partition %d: %w", partition, err))
 		}
 		if len(records) == 0 {
 			return nil
 		}
-		if err := r.handle(ctx, records); err != nil {
-			return m.unlessRevoked(ctx, fmt.Errorf("handle partition %d from offset %d: %w",
-				partition, records[0].Offset, err))
+		if err := c.handle(ctx, records); err != nil {
+			return m.unlessRevoked(ctx, fmt.Errorf("handle partition %d from offset %d: %w", partition, first, err))
 		}
-		session.MarkOffset(schemas.TopicEvents, partition, r.next, "")
+		next := first + int64(len(records))
+		c.next.Store(next)
+		c.measured(claimed.HighWaterMarkOffset())
+		session.MarkOffset(m.name, partition, next, "")
 	}
 }
 
-// batch waits for a record and takes what comes within Linger behind it. It is
-// empty when the partition was taken away.
-func (m *member) batch(
-	ctx context.Context, messages <-chan *sarama.ConsumerMessage, r *reader,
-) ([]schemas.Record, error) {
-	var records []schemas.Record
+// batch waits for the record at offset next and takes what comes within Linger
+// behind it. It is empty when the partition was taken away. Every offset of a
+// topic has a record, so one that is left out was lost.
+func (m *member[R]) batch(
+	ctx context.Context, messages <-chan *sarama.ConsumerMessage, next int64,
+) ([]R, error) {
+	var records []R
 	var linger <-chan time.Time
 	for len(records) < m.options.MaxBatch {
 		select {
@@ -293,9 +394,13 @@ func (m *member) batch(
 			if !ok || ctx.Err() != nil {
 				return nil, nil
 			}
-			record, err := r.read(message)
-			if err != nil {
-				return nil, err
+			if message.Offset != next {
+				return nil, fmt.Errorf("%w: offset %d follows where %d should", schemas.ErrOutOfRange, message.Offset, next)
+			}
+			next++
+			record, readable := m.read(message)
+			if !readable {
+				m.cfg.Metrics.unreadable.WithLabelValues(m.name).Inc()
 			}
 			records = append(records, record)
 			if linger == nil {
@@ -310,19 +415,13 @@ func (m *member) batch(
 	return records, nil
 }
 
-// read decodes a message. Every offset of the event topic has a record, so one
-// that is left out was lost.
-func (r *reader) read(message *sarama.ConsumerMessage) (schemas.Record, error) {
-	if message.Offset != r.next {
-		return schemas.Record{}, fmt.Errorf("%w: offset %d follows where %d should",
-			schemas.ErrOutOfRange, message.Offset, r.next)
-	}
-	r.next++
-	record := schemas.Record{
+// readEvent says what a message of the event topic means.
+func readEvent(message *sarama.ConsumerMessage) (record schemas.Record, readable bool) {
+	record = schemas.Record{
 		Partition: message.Partition, Offset: message.Offset, At: message.Timestamp.UnixMicro(),
 	}
 	record.Read(cutOf(message), message.Value)
-	return record, nil
+	return record, record.Event != nil || record.Cut > 0
 }
 
 // cutOf is the value of the header that makes a record a cut; nil: it has none.
@@ -333,4 +432,13 @@ func cutOf(message *sarama.ConsumerMessage) []byte {
 		}
 	}
 	return nil
+}
+
+// readDecision says what a message of the topic of decisions means.
+func readDecision(message *sarama.ConsumerMessage) (record schemas.DecisionRecord, readable bool) {
+	record = schemas.DecisionRecord{
+		Partition: message.Partition, Offset: message.Offset, At: message.Timestamp.UnixMicro(),
+	}
+	record.Read(message.Value)
+	return record, record.Decision != nil
 }

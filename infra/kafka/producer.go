@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/IBM/sarama"
 	"golang.org/x/sync/semaphore"
@@ -40,10 +41,13 @@ type Producer struct {
 // NewProducer makes a producer for an event topic of so many partitions. It
 // connects at its first append, so it can be had while the brokers are away.
 func NewProducer(cfg Config, partitions int32) (*Producer, error) {
-	if partitions <= 0 || len(cfg.Brokers) == 0 {
-		return nil, fmt.Errorf("make producer: %d partitions on %d brokers: both must be positive",
-			partitions, len(cfg.Brokers))
+	if partitions <= 0 {
+		return nil, fmt.Errorf("make producer: %d partitions: their number must be positive", partitions)
 	}
+	if err := cfg.Check(); err != nil {
+		return nil, fmt.Errorf("make producer: %w", err)
+	}
+	cfg.Metrics = cfg.metrics()
 	return &Producer{
 		cfg: cfg, partitions: partitions,
 		room: semaphore.NewWeighted(inFlightBytes), closing: make(chan struct{}),
@@ -56,7 +60,7 @@ func NewProducer(cfg Config, partitions int32) (*Producer, error) {
 func (p *Producer) Append(ctx context.Context, events []*schemas.Event) ([]int64, error) {
 	messages := make([]*sarama.ProducerMessage, len(events))
 	for i, e := range events {
-		m, err := message(schemas.TopicEvents, e.Device, e)
+		m, err := p.message(schemas.TopicEvents, e.Device, e)
 		if err != nil {
 			return nil, fmt.Errorf("append event %q: %w", e.Id, err)
 		}
@@ -77,7 +81,7 @@ func (p *Producer) Append(ctx context.Context, events []*schemas.Event) ([]int64
 func (p *Producer) AppendDeadLetters(ctx context.Context, letters []*schemas.DeadLetter) error {
 	messages := make([]*sarama.ProducerMessage, len(letters))
 	for i, l := range letters {
-		m, err := message(schemas.TopicDeadLetters, "", l)
+		m, err := p.message(schemas.TopicDeadLetters, "", l)
 		if err != nil {
 			return fmt.Errorf("append dead letter: %w", err)
 		}
@@ -93,7 +97,7 @@ func (p *Producer) AppendDeadLetters(ctx context.Context, letters []*schemas.Dea
 func (p *Producer) AppendDecisions(ctx context.Context, decisions []*schemas.Decision) error {
 	messages := make([]*sarama.ProducerMessage, len(decisions))
 	for i, d := range decisions {
-		m, err := message(schemas.TopicDecisions, d.Device, d)
+		m, err := p.message(schemas.TopicDecisions, d.Device, d)
 		if err != nil {
 			return fmt.Errorf("append decision %s: %w", d.Id, err)
 		}
@@ -112,7 +116,7 @@ func (p *Producer) AppendCut(ctx context.Context, run int64) error {
 	messages := make([]*sarama.ProducerMessage, p.partitions)
 	for i := range messages {
 		messages[i] = &sarama.ProducerMessage{
-			Topic: schemas.TopicEvents, Partition: int32(i), Offset: -1,
+			Topic: p.cfg.Topic(schemas.TopicEvents), Partition: int32(i), Offset: -1,
 			Headers: []sarama.RecordHeader{{Key: []byte(schemas.HeaderCut), Value: schemas.FormatCut(run)}},
 		}
 	}
@@ -125,7 +129,7 @@ func (p *Producer) AppendCut(ctx context.Context, run int64) error {
 // Announce writes the latest value of a key to the topic of models.
 func (p *Producer) Announce(ctx context.Context, key string, value []byte) error {
 	err := p.send(ctx, []*sarama.ProducerMessage{{
-		Topic: schemas.TopicModels, Key: sarama.StringEncoder(key), Value: sarama.ByteEncoder(value), Offset: -1,
+		Topic: p.cfg.Topic(schemas.TopicModels), Key: sarama.StringEncoder(key), Value: sarama.ByteEncoder(value), Offset: -1,
 	}})
 	if err != nil {
 		return fmt.Errorf("announce %s: %w", key, err)
@@ -134,28 +138,30 @@ func (p *Producer) Announce(ctx context.Context, key string, value []byte) error
 }
 
 // message is the record of a protobuf message, without key if key is empty.
-func message(topic, key string, value proto.Message) (*sarama.ProducerMessage, error) {
+func (p *Producer) message(topic, key string, value proto.Message) (*sarama.ProducerMessage, error) {
 	b, err := proto.Marshal(value)
 	if err != nil {
 		return nil, err
 	}
-	m := &sarama.ProducerMessage{Topic: topic, Value: sarama.ByteEncoder(b), Offset: -1}
+	m := &sarama.ProducerMessage{Topic: p.cfg.Topic(topic), Value: sarama.ByteEncoder(b), Offset: -1}
 	if key != "" {
 		m.Key = sarama.StringEncoder(key)
 	}
 	return m, nil
 }
 
-// send gives messages to the brokers and waits until all are acknowledged.
-func (p *Producer) send(ctx context.Context, messages []*sarama.ProducerMessage) error {
+// send gives messages of one topic to the brokers and waits until all are acknowledged.
+func (p *Producer) send(ctx context.Context, messages []*sarama.ProducerMessage) (err error) {
 	if err := p.enter(ctx); err != nil || len(messages) == 0 {
 		if err == nil {
 			p.senders.Done()
 		}
 		return err
 	}
+	began := time.Now()
+	defer func() { p.cfg.Metrics.appended(messages[0].Topic, began, err) }()
 	d := &delivery{done: make(chan struct{}), left: len(messages)}
-	err := p.enqueue(ctx, messages, d)
+	err = p.enqueue(ctx, messages, d)
 	p.senders.Done()
 	if err != nil {
 		return err
@@ -189,11 +195,16 @@ func (p *Producer) enqueue(ctx context.Context, messages []*sarama.ProducerMessa
 	if err != nil {
 		return err
 	}
+	defer l.senders.Done()
 	weight := weigh(messages)
 	if err := p.room.Acquire(ctx, weight); err != nil {
 		return err
 	}
-	d.release = func() { p.room.Release(weight) }
+	p.cfg.Metrics.inFlight.Add(float64(weight))
+	d.release = func() {
+		p.room.Release(weight)
+		p.cfg.Metrics.inFlight.Sub(float64(weight))
+	}
 	for i, m := range messages {
 		m.Metadata = d
 		select {
@@ -223,8 +234,9 @@ func weigh(messages []*sarama.ProducerMessage) int64 {
 	return min(total, inFlightBytes)
 }
 
-// connect gives the line, dialled by the first who asks. A dial that failed is
-// repeated by the next.
+// connect gives the line, dialled by the first who asks, and notes that the
+// caller writes to it until l.senders.Done. A dial that failed is repeated by
+// the next.
 func (p *Producer) connect(ctx context.Context) (*line, error) {
 	l, err := p.current(ctx)
 	if err != nil {
@@ -232,43 +244,73 @@ func (p *Producer) connect(ctx context.Context) (*line, error) {
 	}
 	select {
 	case <-l.dialled:
-		return l, l.err
+		err = l.err
 	case <-ctx.Done():
-		return nil, ctx.Err()
+		err = ctx.Err()
 	case <-p.closing:
-		return nil, ErrClosed
+		err = ErrClosed
 	}
+	if err != nil {
+		l.senders.Done()
+		return nil, err
+	}
+	return l, nil
 }
 
 // current is the line in use, or a new one where there is none that can be used.
 func (p *Producer) current(ctx context.Context) (*line, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.line != nil && !p.line.failed() {
-		return p.line, nil
+	if p.line == nil || p.line.failed() {
+		life, hangUp := context.WithCancel(context.WithoutCancel(ctx))
+		l, err := newLine(life, hangUp, p.cfg)
+		if err != nil {
+			hangUp()
+			return nil, err
+		}
+		p.line = l
+		p.lines.Go(func() { l.run(life) })
+		p.lines.Go(func() { p.follow(l) })
 	}
-	l, err := newLine(ctx, p.cfg)
-	if err != nil {
-		return nil, err
+	p.line.senders.Add(1)
+	return p.line, nil
+}
+
+// follow takes a line out of use when it has become useless, and lets what is on
+// it come to its end: the next append gets another.
+func (p *Producer) follow(l *line) {
+	select {
+	case <-l.gone:
+		return
+	case <-l.useless:
 	}
-	p.line = l
-	p.lines.Go(l.run)
-	return l, nil
+	p.mu.Lock()
+	if p.line == l {
+		p.line = nil
+	}
+	p.mu.Unlock()
+	l.senders.Wait()
+	l.stop()
 }
 
 // Close waits for what is in flight, with the brokers away until its attempts
 // are used up, and ends the connection.
 func (p *Producer) Close() error {
 	p.mu.Lock()
-	was, l := p.closed, p.line
+	was := p.closed
 	p.closed = true
 	if !was {
 		close(p.closing)
 	}
 	p.mu.Unlock()
-	if !was && l != nil {
+	if !was {
 		p.senders.Wait()
-		l.stop()
+		p.mu.Lock()
+		l := p.line
+		p.mu.Unlock()
+		if l != nil {
+			l.stop()
+		}
 	}
 	p.lines.Wait()
 	return nil
@@ -298,50 +340,88 @@ func (d *delivery) settle(n int, err error) {
 	}
 }
 
-// A line is one connection of a producer to the brokers.
+// A line is one connection of a producer to the brokers, under one producer id.
 type line struct {
+	cfg     Config
 	client  sarama.Client
 	hangUp  func()
-	dialled chan struct{} // closed when async or err is there
+	senders sync.WaitGroup // callers that may still write to it; added to under Producer.mu while it is in use
+	dialled chan struct{}  // closed when async or err is there
 	async   sarama.AsyncProducer
 	err     error
+	useless chan struct{} // closed when the brokers take nothing of this producer id any more
+	gone    chan struct{} // closed when the line has ended
+	ending  sync.Once
 }
 
-// newLine makes a line that outlives ctx and connects when it runs.
-func newLine(ctx context.Context, cfg Config) (*line, error) {
-	life, hangUp := context.WithCancel(context.WithoutCancel(ctx))
-	client, err := sarama.NewClient(cfg.Brokers, cfg.sarama(life))
+// newLine makes a line that ends with ctx, or when it is hung up, and connects
+// when it runs.
+func newLine(ctx context.Context, hangUp func(), cfg Config) (*line, error) {
+	client, err := cfg.newClient(ctx)
 	if err != nil {
-		hangUp()
 		return nil, err
 	}
-	return &line{client: client, hangUp: hangUp, dialled: make(chan struct{})}, nil
+	cfg.Metrics.lines.Inc()
+	return &line{
+		cfg: cfg, client: client, hangUp: hangUp,
+		dialled: make(chan struct{}), useless: make(chan struct{}), gone: make(chan struct{}),
+	}, nil
 }
 
 // run connects and hands out the answers until the line is stopped.
-func (l *line) run() {
+func (l *line) run(ctx context.Context) {
+	defer close(l.gone)
 	defer l.hangUp()
 	defer closeClient(l.client)
 	l.async, l.err = sarama.NewAsyncProducerFromClient(l.client)
+	if l.err != nil && unconnected(l.err) {
+		l.err = l.cfg.explain(ctx, l.err)
+	}
 	close(l.dialled)
 	if l.err != nil {
 		return
 	}
 	var failures sync.WaitGroup
-	failures.Go(func() {
-		for e := range l.async.Errors() {
-			e.Msg.Metadata.(*delivery).settle(1, e.Err)
-		}
-	})
+	failures.Go(l.fail)
 	for m := range l.async.Successes() {
 		m.Metadata.(*delivery).settle(1, nil)
 	}
 	failures.Wait()
 }
 
-// failed says that the line could not be connected.
+// fail hands out the answers that are errors.
+func (l *line) fail() {
+	retired := false
+	for e := range l.async.Errors() {
+		if !retired && outOfStep(e.Err) {
+			retired = true
+			close(l.useless) // before the caller knows: what it appends next goes another way
+		}
+		e.Msg.Metadata.(*delivery).settle(1, e.Err)
+	}
+}
+
+// outOfStep says that brokers and producer count its records differently, or
+// that the brokers have forgotten it, or know a later one under its id. Counting
+// on would fail again and again; a producer id of its own begins at zero. What
+// was under way is unknown, as after every error.
+func outOfStep(err error) bool {
+	for _, e := range []error{
+		sarama.ErrOutOfOrderSequenceNumber, sarama.ErrUnknownProducerID, sarama.ErrInvalidProducerEpoch,
+		sarama.ErrProducerFenced, sarama.ErrInvalidProducerIDMapping,
+	} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}
+
+// failed says that the line could not be connected, or is of no use any more.
 func (l *line) failed() bool {
 	select {
+	case <-l.useless:
+		return true
 	case <-l.dialled:
 		return l.err != nil
 	default:
@@ -351,14 +431,16 @@ func (l *line) failed() bool {
 
 // stop ends the line: a dial at once, what is in flight when it is answered.
 func (l *line) stop() {
-	select {
-	case <-l.dialled:
-	default:
-		l.hangUp()
-		closeClient(l.client)
-		<-l.dialled
-	}
-	if l.err == nil {
-		l.async.AsyncClose()
-	}
+	l.ending.Do(func() {
+		select {
+		case <-l.dialled:
+		default:
+			l.hangUp()
+			closeClient(l.client)
+			<-l.dialled
+		}
+		if l.err == nil {
+			l.async.AsyncClose()
+		}
+	})
 }

@@ -2,8 +2,11 @@ package kafka
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"sync"
+	"time"
 
 	"github.com/IBM/sarama"
 	"golang.org/x/sync/errgroup"
@@ -21,7 +24,7 @@ type Tail struct {
 }
 
 // NewTail is the tail of a topic.
-func NewTail(cfg Config, topic string) *Tail { return &Tail{cfg: cfg, topic: topic} }
+func NewTail(cfg Config, topic string) *Tail { return &Tail{cfg: cfg, topic: cfg.Topic(topic)} }
 
 // Ends is the offset of the next record by partition. Commit marks of
 // transactions count, which the event topic has none of.
@@ -61,7 +64,7 @@ func (t *Tail) connect(ctx context.Context) (sarama.Client, error) {
 		return t.client, nil
 	}
 	life, hangUp := context.WithCancel(context.WithoutCancel(ctx))
-	client, err := sarama.NewClient(t.cfg.Brokers, t.cfg.sarama(life))
+	client, err := t.cfg.newClient(life)
 	if err != nil {
 		hangUp()
 		return nil, err
@@ -93,9 +96,24 @@ func ends(client sarama.Client, topic string) ([]int64, error) {
 	var g errgroup.Group
 	for i, partition := range partitions {
 		g.Go(func() (err error) {
-			ends[i], err = client.GetOffset(topic, partition, sarama.OffsetNewest)
+			ends[i], err = offset(client, topic, partition, sarama.OffsetNewest)
 			return err
 		})
 	}
 	return ends, g.Wait()
+}
+
+// offset asks where a partition begins or ends. A client that is asked from several
+// goroutines closes, after a failure of one, the connection under the others:
+// they ask again.
+func offset(client sarama.Client, topic string, partition int32, at int64) (o int64, err error) {
+	const tries = 5
+	for try := range tries {
+		o, err = client.GetOffset(topic, partition, at)
+		if !errors.Is(err, sarama.ErrNotConnected) && !errors.Is(err, io.EOF) {
+			break
+		}
+		time.Sleep(time.Duration(try) * 20 * time.Millisecond)
+	}
+	return o, err
 }
