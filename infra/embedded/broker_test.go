@@ -30,6 +30,10 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, "victim:", victim(context.Background(), dir, os.Stdout))
 		os.Exit(1)
 	}
+	if dir := os.Getenv(documentVictimDir); dir != "" {
+		fmt.Fprintln(os.Stderr, "victim:", documentVictim(context.Background(), dir, os.Stdout))
+		os.Exit(1)
+	}
 	os.Exit(m.Run())
 }
 

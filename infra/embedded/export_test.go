@@ -3,6 +3,8 @@ package embedded
 import (
 	"context"
 
+	"github.com/blevesearch/bleve/v2/numeric"
+
 	"fernweh/schemas"
 )
 
@@ -70,4 +72,10 @@ func (v *Views) Compact(ctx context.Context) error {
 		return err
 	}
 	return v.db.Compact(ctx, []byte{0}, []byte{255}, false)
+}
+
+// Cover gives the terms of a range of numbers.
+func Cover(first, last int64) (terms []numeric.PrefixCoded) {
+	cover(first, last, func(t numeric.PrefixCoded) { terms = append(terms, t) })
+	return terms
 }

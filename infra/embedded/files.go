@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 )
 
 // tempPattern names files that are still written. No file of the archive does.
@@ -21,19 +22,40 @@ const (
 
 // Files is a directory of files that are written once, whole or not at all, and
 // never changed. Names are relative, their parts divided by slashes. It may be
-// used from any number of goroutines, but by one process (see Lock).
+// used from any number of goroutines, by one process (see Lock) or, opened by
+// OpenSharedFiles, by several.
 type Files struct{ dir string }
 
 // OpenFiles opens a directory, which is made if it is not there, and clears away
-// what an earlier process had not finished.
-func OpenFiles(dir string) (*Files, error) {
+// what an earlier process had not finished. No other process may have it open.
+func OpenFiles(dir string) (*Files, error) { return openFiles(dir, 0) }
+
+// unfinishedFor is how long a file may be in work before it is taken for one that
+// a process left when it died.
+const unfinishedFor = 24 * time.Hour
+
+// OpenSharedFiles opens a directory that other processes may have open, too: each
+// file is created by one of them, whole. What is unfinished is cleared away a
+// day later.
+func OpenSharedFiles(dir string) (*Files, error) {
+	return openFiles(dir, unfinishedFor)
+}
+
+// openFiles clears away unfinished files that were not written to for so long.
+func openFiles(dir string, age time.Duration) (*Files, error) {
 	f := &Files{filepath.Clean(dir)}
 	if err := makeDirs(f.dir); err != nil {
 		return nil, fmt.Errorf("open files %s: %w", dir, err)
 	}
 	err := filepath.WalkDir(f.dir, func(at string, d fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // another process has finished it
+		}
 		if err != nil || d.IsDir() || !strings.HasPrefix(d.Name(), tempPrefix) {
 			return err
+		}
+		if info, err := d.Info(); err != nil || age > 0 && time.Since(info.ModTime()) < age {
+			return nil
 		}
 		return os.Remove(at)
 	})

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"fernweh/infra/embedded"
 	"fernweh/infra/infratest"
@@ -54,6 +55,29 @@ func TestUnfinishedFilesAreClearedAway(t *testing.T) {
 	}
 	if names, err := f.List(t.Context(), ""); err != nil || len(names) != 1 {
 		t.Errorf("after the start: got files %q, %v, want the one that was finished", names, err)
+	}
+}
+
+func TestSharedFilesLeaveWhatOthersAreWriting(t *testing.T) {
+	dir := t.TempDir()
+	young, old := filepath.Join(dir, ".temp-young"), filepath.Join(dir, ".temp-old")
+	for _, name := range []string{young, old} {
+		if err := os.WriteFile(name, []byte("half a file"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	past := time.Now().Add(-48 * time.Hour)
+	if err := os.Chtimes(old, past, past); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := embedded.OpenSharedFiles(dir); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(young); err != nil {
+		t.Errorf("a file that another process is writing is gone: %v", err)
+	}
+	if _, err := os.Stat(old); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a file that nobody has written to for two days is still there (%v)", err)
 	}
 }
 

@@ -133,7 +133,7 @@ func (v *Views) Get(ctx context.Context, keys ...schemas.Key) ([]schemas.Row, er
 		rows[i].Key = key
 	}
 	if err := v.get(ctx, rows); err != nil {
-		return nil, fmt.Errorf("get %s: %w", describe(keys), err)
+		return nil, fmt.Errorf("get %s: %w", schemas.DescribeRows(keys), err)
 	}
 	return rows, nil
 }
@@ -189,7 +189,7 @@ func readCell(cells []schemas.Cell, it *pebble.Iterator, row schemas.Key, prefix
 // the higher stamp stays, among equals the later.
 func (v *Views) Put(ctx context.Context, cells ...schemas.Cell) error {
 	if err := v.put(ctx, cells); err != nil {
-		return fmt.Errorf("put %s: %w", describeCells(cells), err)
+		return fmt.Errorf("put %s: %w", schemas.DescribeCells(cells), err)
 	}
 	return nil
 }
@@ -223,7 +223,7 @@ func (v *Views) put(ctx context.Context, cells []schemas.Cell) error {
 // deletion: give it a few thousand cells at a time.
 func (v *Views) Delete(ctx context.Context, cells ...schemas.Cell) error {
 	if err := v.remove(ctx, cells); err != nil {
-		return fmt.Errorf("delete %s: %w", describeCells(cells), err)
+		return fmt.Errorf("delete %s: %w", schemas.DescribeCells(cells), err)
 	}
 	return nil
 }
@@ -428,25 +428,4 @@ func (v *Views) compareAndSet(ctx context.Context, cell schemas.Cell, old []byte
 	}
 	err = v.commit(ctx, batch, alone)
 	return err == nil, err
-}
-
-// describe names rows in an error.
-func describe(keys []schemas.Key) string {
-	if len(keys) == 0 {
-		return "no rows"
-	}
-	first := fmt.Sprintf("%s %q", keys[0].Table, keys[0].Row)
-	if len(keys) == 1 {
-		return first
-	}
-	return fmt.Sprintf("%s and %d more", first, len(keys)-1)
-}
-
-// describeCells names cells in an error.
-func describeCells(cells []schemas.Cell) string {
-	keys := make([]schemas.Key, len(cells))
-	for i, c := range cells {
-		keys[i] = c.Key
-	}
-	return describe(keys)
 }
