@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"strconv"
@@ -48,15 +49,24 @@ func Views(t *testing.T, open func(t *testing.T) ViewStore) {
 		{"the higher stamp stays whoever comes late", viewSuite.lateWriter},
 		{"a replay changes nothing", viewSuite.replay},
 		{"columns of a row ascend", viewSuite.columns},
+		{"any bytes name a column", viewSuite.anyColumn},
+		{"a batch is as if written one by one", viewSuite.batch},
+		{"many rows come back in the order of their keys", viewSuite.manyRows},
 		{"a row is read whole while it is written", viewSuite.atomicRows},
 		{"writers of one cell leave the highest stamp", viewSuite.concurrentWriters},
 		{"one of many that swap a cell wins", viewSuite.swapRace},
 		{"a counter that is swapped loses no step", viewSuite.swapCounter},
 		{"a swap asks for what is there", viewSuite.swap},
 		{"a delete goes up to its stamp", viewSuite.deletes},
+		{"a delete leaves no older version behind", viewSuite.versions},
+		{"a generation is switched, rolled back and pruned", viewSuite.generations},
 		{"a scan keeps to its bounds", viewSuite.scanBounds},
 		{"a scan goes over many rows", viewSuite.scanPages},
+		{"a scan goes over all salts", viewSuite.scanSalts},
+		{"a scan sees whole rows while they are written", viewSuite.scanWhole},
 		{"the error of a row ends the scan", viewSuite.scanError},
+		{"a context that ends ends the scan", viewSuite.scanCanceled},
+		{"a row larger than a page is scanned whole", viewSuite.scanLarge},
 		{"a row of a megabyte comes back", viewSuite.large},
 		{"any bytes name a row", viewSuite.anyBytes},
 		{"tables don't mix", viewSuite.tables},
@@ -89,6 +99,11 @@ func newViewSuite(t *testing.T, store ViewStore) viewSuite {
 // row names a row of this test.
 func (s viewSuite) row(name string) schemas.Key {
 	return schemas.Key{Table: schemas.TableVisitors, Row: s.prefix + name}
+}
+
+// swapped names a row of this test whose value is compared and set.
+func (s viewSuite) swapped(name string) schemas.Key {
+	return schemas.Key{Table: schemas.TableMeta, Row: s.prefix + name}
 }
 
 // cell is a cell of this test in the batch column of generation 1.
@@ -149,6 +164,9 @@ func (s viewSuite) nothing(t *testing.T) {
 	if n := len(rows[0].Cells) + len(rows[1].Cells); n != 0 {
 		t.Errorf("got %d cells of rows that were never written, want none", n)
 	}
+	if c, ok := s.one(t, s.row(strings.Repeat("x", 100_000))).Cell(schemas.ColumnBatch(1)); ok {
+		t.Errorf("got %v of a row whose name no server takes, want nothing", c)
+	}
 	if rows, err := s.Get(t.Context()); err != nil || len(rows) != 0 {
 		t.Errorf("get of no keys: got %v, %v, want nothing", rows, err)
 	}
@@ -173,6 +191,10 @@ func (s viewSuite) lateWriter(t *testing.T) {
 	s.is(t, s.cell("mueller", 8, "next"))
 	s.put(t, s.cell("first offset", 0, "zero"))
 	s.is(t, s.cell("first offset", 0, "zero"))
+	s.put(t, s.cell("first offset", 0, "zero, again"))
+	s.is(t, s.cell("first offset", 0, "zero, again"))
+	s.put(t, s.cell("last offset", math.MaxInt64-1, "far"), s.cell("last offset", 1<<53+1, "beyond a float"))
+	s.is(t, s.cell("last offset", math.MaxInt64-1, "far"))
 }
 
 func (s viewSuite) replay(t *testing.T) {
@@ -190,7 +212,7 @@ func (s viewSuite) replay(t *testing.T) {
 }
 
 func (s viewSuite) columns(t *testing.T) {
-	names := []string{"s:2", "b:1", "d:now", "s:10", "l:device", "s:1.3", "b:12"}
+	names := []string{"s:2", "b:1", "d:now", "s:10", "s:1.3", "b:12"}
 	for i, name := range names {
 		c := s.cell("mueller", int64(i), name)
 		c.Column = name
@@ -206,6 +228,81 @@ func (s viewSuite) columns(t *testing.T) {
 	slices.Sort(names)
 	if !slices.Equal(got, names) {
 		t.Errorf("columns: got %q, want %q", got, names)
+	}
+}
+
+func (s viewSuite) anyColumn(t *testing.T) {
+	key := schemas.Key{Table: schemas.TablePersons, Row: s.prefix + "weber"}
+	devices := []string{"Müller 旅行 🏝", "", "\x00", "\xff\xff", "a:b", "a\x00b", "a|b.c", strings.Repeat("x", 400)}
+	var want []string
+	for i, device := range devices {
+		column := schemas.ColumnLink(device)
+		s.put(t, schemas.Cell{Key: key, Column: column, Stamp: int64(i), Value: []byte(device)})
+		want = append(want, column)
+	}
+	var got []string
+	for _, c := range s.one(t, key).Cells {
+		got = append(got, c.Column)
+		if c.Column != schemas.ColumnLink(string(c.Value)) {
+			t.Errorf("column %q: got the value of %q", c.Column, c.Value)
+		}
+	}
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		t.Errorf("columns: got %q, want %q", got, want)
+	}
+}
+
+// batch: a flush puts a visitor's cell beside the decision on it, which has
+// another stamp, and a place may come up twice.
+func (s viewSuite) batch(t *testing.T) {
+	decision := s.cell("mueller", 3, "said at 3")
+	decision.Column = schemas.ColumnDecision
+	s.put(t, s.cell("mueller", 9, "nine"), decision, s.cell("weber", 4, "four"),
+		s.cell("mueller", 8, "eight"), s.cell("weber", 4, "four, later"), s.cell("mueller", 9, "nine, later"))
+	s.is(t, s.cell("mueller", 9, "nine, later"))
+	s.is(t, s.cell("weber", 4, "four, later"))
+	s.is(t, decision)
+	s.put(t, s.cell("mueller", 5, "late"), s.cell("weber", 6, "six"))
+	s.is(t, s.cell("mueller", 9, "nine, later"))
+	s.is(t, s.cell("weber", 6, "six"))
+	if err := s.Delete(t.Context(), s.cell("mueller", 9, ""), decision, s.cell("weber", 5, "")); err != nil {
+		t.Fatalf("delete: %v", err)
+	}
+	s.is(t, s.cell("weber", 6, "six"))
+	if cells := s.one(t, s.row("mueller")).Cells; len(cells) != 0 {
+		t.Errorf("after the delete of both cells: got %v, want none", cells)
+	}
+}
+
+func (s viewSuite) manyRows(t *testing.T) {
+	const rows = 1500
+	var cells []schemas.Cell
+	var keys []schemas.Key
+	for i := range rows {
+		c := s.cell(fmt.Sprint("visitor ", i), int64(i), fmt.Sprint("state ", i))
+		cells, keys = append(cells, c), append(keys, c.Key)
+	}
+	s.put(t, cells...)
+	for i := range rows { // asked for in another order, some not there
+		j := (i * 7) % rows
+		keys[i] = cells[j].Key
+		if i%5 == 0 {
+			keys[i].Row += " of another life"
+		}
+	}
+	got, err := s.Get(t.Context(), keys...)
+	if err != nil || len(got) != rows {
+		t.Fatalf("get %d rows: got %d, %v", rows, len(got), err)
+	}
+	for i, row := range got {
+		want := fmt.Sprint("state ", (i*7)%rows)
+		if row.Key != keys[i] || (len(row.Cells) == 0) != (i%5 == 0) {
+			t.Fatalf("row %d: got %q with %d cells, want %q", i, row.Row, len(row.Cells), keys[i].Row)
+		}
+		if i%5 != 0 && string(row.Cells[0].Value) != want {
+			t.Fatalf("row %d: got %q, want %q", i, row.Cells[0].Value, want)
+		}
 	}
 }
 
@@ -273,7 +370,7 @@ func (s viewSuite) swapRace(t *testing.T) {
 	const runs = 8
 	for round := range 5 {
 		var winners atomic.Int64
-		key := s.row(fmt.Sprint("lease ", round))
+		key := s.swapped(fmt.Sprint("lease ", round))
 		g, ctx := errgroup.WithContext(t.Context())
 		for r := range runs {
 			g.Go(func() error {
@@ -295,7 +392,7 @@ func (s viewSuite) swapRace(t *testing.T) {
 
 func (s viewSuite) swapCounter(t *testing.T) {
 	const writers, each = 4, 10
-	key := s.row("next-run")
+	key := s.swapped("next-run")
 	g, ctx := errgroup.WithContext(t.Context())
 	for range writers {
 		g.Go(func() error {
@@ -327,7 +424,7 @@ func (s viewSuite) swapCounter(t *testing.T) {
 }
 
 func (s viewSuite) swap(t *testing.T) {
-	key := s.row("published")
+	key := s.swapped("published")
 	steps := []struct {
 		old, value []byte
 		want       bool
@@ -377,6 +474,84 @@ func (s viewSuite) deletes(t *testing.T) {
 	if rows := s.scan(t, "weber", "weber~"); len(rows) != 0 {
 		t.Errorf("scan: got %v of a row whose cells are deleted, want nothing", rows)
 	}
+}
+
+func (s viewSuite) versions(t *testing.T) {
+	for _, stamp := range []int64{3, 7, 5} {
+		s.put(t, s.cell("mueller", stamp, fmt.Sprint("state at ", stamp)))
+	}
+	for _, stamp := range []int64{6, 7} {
+		if err := s.Delete(t.Context(), s.cell("mueller", stamp, "")); err != nil {
+			t.Fatalf("delete: %v", err)
+		}
+		if stamp == 6 {
+			s.is(t, s.cell("mueller", 7, "state at 7"))
+		}
+	}
+	if cells := s.one(t, s.row("mueller")).Cells; len(cells) != 0 {
+		t.Errorf("after the delete of the newest: got %v, want nothing", cells)
+	}
+	if rows := s.scan(t, "mueller", "mueller~"); len(rows) != 0 {
+		t.Errorf("scan after the delete of the newest: got %v, want nothing", rows)
+	}
+	s.put(t, s.cell("mueller", 8, "state at 8"))
+	s.is(t, s.cell("mueller", 8, "state at 8"))
+}
+
+// generations: batch writes one beside the other, the switch is one swap, a
+// reader merges what belongs together, and what nobody reads any more goes.
+func (s viewSuite) generations(t *testing.T) {
+	published := s.swapped("published")
+	batch := func(generation int64) schemas.Cell {
+		return schemas.Cell{Key: s.row("mueller"), Column: schemas.ColumnBatch(generation), Stamp: generation,
+			Value: fmt.Appendf(nil, "b%d", generation)}
+	}
+	speed := func(epoch, offset int64) schemas.Cell {
+		return schemas.Cell{Key: s.row("mueller"), Column: schemas.ColumnSpeed(epoch), Stamp: offset,
+			Value: fmt.Appendf(nil, "s%d", epoch)}
+	}
+	switchTo := func(old, next []byte) {
+		t.Helper()
+		if done, err := s.CompareAndSet(t.Context(), published, schemas.ColumnValue, old, next); err != nil || !done {
+			t.Fatalf("switch from %q to %q: got %t, %v", old, next, done, err)
+		}
+	}
+	reads := func(when, want string) {
+		t.Helper()
+		at, _ := s.one(t, published).Cell(schemas.ColumnValue)
+		generation, err := strconv.ParseInt(string(at.Value), 10, 64)
+		if err != nil {
+			t.Fatalf("%s: published is %q", when, at.Value)
+		}
+		var got []string
+		for _, c := range s.one(t, s.row("mueller")).Since(generation, math.MaxInt64) {
+			got = append(got, string(c.Value))
+		}
+		if strings.Join(got, " ") != want {
+			t.Errorf("%s: a reader merges %q, want %q", when, got, want)
+		}
+	}
+	s.put(t, batch(4), speed(4, 100))
+	switchTo(nil, []byte("4"))
+	reads("at the start", "b4 s4")
+	s.put(t, speed(7, 200))
+	reads("after the cut of run 7, before it is published", "b4 s4 s7")
+	s.put(t, batch(7))
+	reads("with generation 7 written", "b4 s4 s7")
+	switchTo([]byte("4"), []byte("7"))
+	reads("with generation 7 published", "b7 s7")
+	switchTo([]byte("7"), []byte("4"))
+	reads("rolled back", "b4 s4 s7")
+	switchTo([]byte("4"), []byte("7"))
+	if err := s.Delete(t.Context(), batch(4), speed(4, 100)); err != nil {
+		t.Fatalf("prune: %v", err)
+	}
+	reads("pruned", "b7 s7")
+	s.put(t, speed(7, 150))
+	if cells := s.one(t, s.row("mueller")).Cells; len(cells) != 2 {
+		t.Errorf("pruned: got %v, want the cells of generation 7 only", cells)
+	}
+	s.is(t, speed(7, 200))
 }
 
 func (s viewSuite) scanBounds(t *testing.T) {
@@ -438,6 +613,112 @@ func (s viewSuite) scanPages(t *testing.T) {
 	}
 }
 
+// scanSalts: the rows of visitors are spread over a table's regions, and a scan
+// without bounds meets each once, in order. Other tests' rows lie between.
+func (s viewSuite) scanSalts(t *testing.T) {
+	const devices = 600
+	want := make(map[string]bool)
+	var cells []schemas.Cell
+	for i := range devices {
+		key := schemas.VisitorKey(fmt.Sprint(s.prefix, i))
+		want[key.Row] = true
+		cells = append(cells, schemas.Cell{Key: key, Column: schemas.ColumnBatch(1), Value: []byte("x")})
+	}
+	s.put(t, cells...)
+	last, found := "", 0
+	err := s.Scan(t.Context(), schemas.TableVisitors, "", "", func(r schemas.Row) error {
+		if r.Row <= last {
+			return fmt.Errorf("row %q comes after %q", r.Row, last)
+		}
+		last = r.Row
+		if want[r.Row] {
+			found++
+		}
+		return nil
+	})
+	if err != nil || found != devices {
+		t.Errorf("scan of the table: got %d of %d devices, %v", found, devices, err)
+	}
+}
+
+func (s viewSuite) scanWhole(t *testing.T) {
+	const rows, columns, rounds = 40, 3, 15
+	g, ctx := errgroup.WithContext(t.Context())
+	var done atomic.Bool
+	g.Go(func() error {
+		defer done.Store(true)
+		for stamp := range int64(rounds) {
+			var cells []schemas.Cell
+			for row := range rows {
+				for column := range int64(columns) {
+					c := s.cell(fmt.Sprintf("%03d", row), stamp, "")
+					c.Column = schemas.ColumnSpeed(column)
+					cells = append(cells, c)
+				}
+			}
+			if err := s.Put(ctx, cells...); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	g.Go(func() error {
+		for !done.Load() {
+			err := s.Scan(ctx, schemas.TableVisitors, s.prefix, s.prefix+"~", func(r schemas.Row) error {
+				if len(r.Cells) != columns || r.Cells[0].Stamp != r.Cells[columns-1].Stamp {
+					return fmt.Errorf("row %q has %d of %d columns, %v: it was torn", r.Row, len(r.Cells), columns, r.Cells)
+				}
+				return nil
+			})
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err := g.Wait(); err != nil {
+		t.Error(err)
+	}
+}
+
+func (s viewSuite) scanCanceled(t *testing.T) {
+	s.put(t, s.cell("a", 1, ""), s.cell("b", 1, ""), s.cell("c", 1, ""))
+	ctx, cancel := context.WithCancel(t.Context())
+	calls := 0
+	err := s.Scan(ctx, schemas.TableVisitors, s.prefix, s.prefix+"~", func(schemas.Row) error {
+		calls++
+		cancel()
+		return nil
+	})
+	if !errors.Is(err, context.Canceled) || calls != 1 {
+		t.Errorf("got %v after %d rows, want %v after 1", err, calls, context.Canceled)
+	}
+}
+
+// scanLarge: servers hand out a scan in pages of a few megabytes.
+func (s viewSuite) scanLarge(t *testing.T) {
+	const columns = 9
+	value := make([]byte, 700<<10)
+	for i := range value {
+		value[i] = byte(rand.Uint32())
+	}
+	s.put(t, s.cell("a", 1, "small"), s.cell("c", 1, "small"))
+	for column := range int64(columns) {
+		c := s.cell("b", column, string(value))
+		c.Column = schemas.ColumnSpeed(column)
+		s.put(t, c)
+	}
+	rows := s.scan(t, "", "~")
+	if len(rows) != 3 || len(rows[1].Cells) != columns {
+		t.Fatalf("got %d rows, want 3, and %d cells in the large one", len(rows), columns)
+	}
+	for _, c := range rows[1].Cells {
+		if !bytes.Equal(c.Value, value) {
+			t.Errorf("column %s of the large row: got %d bytes that differ, want the %d written", c.Column, len(c.Value), len(value))
+		}
+	}
+}
+
 func (s viewSuite) scanError(t *testing.T) {
 	s.put(t, s.cell("a", 1, ""), s.cell("b", 1, ""))
 	stop, calls := errors.New("this row can't be read"), 0
@@ -490,13 +771,15 @@ func (s viewSuite) anyBytes(t *testing.T) {
 }
 
 func (s viewSuite) tables(t *testing.T) {
-	for i, table := range schemas.Tables() {
-		s.put(t, schemas.Cell{Key: schemas.Key{Table: table, Row: s.prefix + "x"},
-			Column: schemas.ColumnBatch(1), Stamp: int64(i), Value: []byte(table)})
+	cell := func(table schemas.Table) schemas.Cell {
+		return schemas.Cell{Key: schemas.Key{Table: table, Row: s.prefix + "x"},
+			Column: table.Families()[0] + ":", Stamp: int64(len(table)), Value: []byte(table)}
 	}
-	for i, table := range schemas.Tables() {
-		s.is(t, schemas.Cell{Key: schemas.Key{Table: table, Row: s.prefix + "x"},
-			Column: schemas.ColumnBatch(1), Stamp: int64(i), Value: []byte(table)})
+	for _, table := range schemas.Tables() {
+		s.put(t, cell(table))
+	}
+	for _, table := range schemas.Tables() {
+		s.is(t, cell(table))
 	}
 	if rows := s.scan(t, "", "~"); len(rows) != 1 {
 		t.Errorf("scan of one table: got %d rows, want 1", len(rows))
