@@ -371,10 +371,10 @@ func TestARequestReadsItsOwnWrites(t *testing.T) {
 	lagging := schemas.Published{Current: 4, Kept: []schemas.Generation{{Run: 4, Cuts: []int64{50}}}}
 	p.put(schemas.KeyPublished, schemas.ColumnValue, 4, schemas.EncodeJSON(lagging))
 	p.put(schemas.VisitorKey("anna"), schemas.ColumnBatch(4), 4, p.bytes(&visitor.Cell{Units: p.devices["anna"].Whole}))
-	if v := read[serving.Visitor](t, s, "/v1/visitors/anna?after=0:50&deadline=5s"); v.Stale || v.Provenance.Through != 50 {
-		t.Errorf("below the cut, speed lagging: got stale %t through %d, want through 50", v.Stale, v.Provenance.Through)
+	if v := read[serving.Visitor](t, s, "/v1/visitors/anna?after=0:50&deadline=5s"); v.Stale || v.Provenance.Through != 51 {
+		t.Errorf("below the cut, speed lagging: got stale %t through %d, want through 51", v.Stale, v.Provenance.Through)
 	}
-	if v := read[serving.Visitor](t, s, "/v1/visitors/anna?after=0:51&deadline=1ms"); !v.Stale {
+	if v := read[serving.Visitor](t, s, "/v1/visitors/anna?after=0:52&deadline=1ms"); !v.Stale {
 		t.Errorf("beyond the cut, speed lagging: got fresh, want stale")
 	}
 }

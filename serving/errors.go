@@ -15,6 +15,8 @@ import (
 var (
 	// ErrRunning is what Runs returns when a run is on its way, here or elsewhere.
 	ErrRunning = errors.New("a batch run is on its way already")
+	// ErrTaken is what Rebuild returns for a set of views that is in use.
+	ErrTaken = errors.New("this set of views has been made already: name another one")
 
 	errUnknown  = errors.New("nothing is known of it")
 	errNoRuns   = errors.New("this process does not run batch: ask the one that does, or call fernweh batch run")
@@ -77,9 +79,9 @@ func answer[T any](v *T, err error) (*T, error) {
 			&huma.ErrorDetail{Location: bad.location, Value: bad.value, Message: bad.want})
 	case errors.Is(err, errUnknown):
 		return nil, huma.Error404NotFound(err.Error())
-	case errors.Is(err, ErrRunning):
+	case errors.Is(err, ErrRunning), errors.Is(err, ErrTaken):
 		return nil, huma.Error409Conflict(err.Error())
-	case errors.Is(err, errNoRuns):
+	case errors.Is(err, errNoRuns), errors.Is(err, errNoErasure):
 		return nil, huma.Error501NotImplemented(err.Error())
 	case errors.As(err, &down), errors.Is(err, errNotReady), errors.Is(err, errBlind), errors.Is(err, errBusy),
 		errors.Is(err, errExpired), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):

@@ -84,8 +84,10 @@ func (h Horizon) generation() (schemas.Generation, error) {
 // position whose epoch is older than the generation says nothing: what speed
 // wrote there lies in cells that the generation replaces.
 func (h Horizon) Through(partition int32) int64 {
-	g, _ := h.Published.Generation(h.Published.Current)
-	through := g.Cut(partition)
+	var through int64
+	if g, _ := h.Published.Generation(h.Published.Current); int(partition) < len(g.Cuts) {
+		through = g.Cut(partition) + 1 // the cut itself is no event
+	}
 	if int(partition) < len(h.Positions) && h.Positions[partition].Epoch >= h.Published.Current {
 		through = max(through, h.Positions[partition].Offset)
 	}

@@ -58,7 +58,7 @@ func (s *Server) readPerson(ctx context.Context, in *personInput) (*personOutput
 		out.Body.Devices = append(out.Body.Devices, d)
 		hs = append(hs, parts...)
 	}
-	out.Body.Totals = summary(hs...)
+	out.Body.Totals = Summarize(hs...)
 	return out, nil
 }
 
@@ -66,14 +66,14 @@ func (s *Server) readPerson(ctx context.Context, in *personInput) (*personOutput
 func (s *Server) device(customer string, v *VisitorView) (PersonDevice, []*visitor.History) {
 	unit := &v.Merged.Units.Unit(customer).History
 	d := PersonDevice{
-		Device: v.Device, Consent: consent(v.Merged.Choice), Unit: summary(unit),
+		Device: v.Device, Consent: Consent(v.Merged.Choice), Unit: Summarize(unit),
 		Segment: s.watcher.current().classify(v, customer), Provenance: s.watcher.of(v),
 	}
 	before := v.Merged.Units.Unit("")
 	if before == nil || v.Merged.FirstLogin != customer {
 		return d, []*visitor.History{unit}
 	}
-	first := summary(&before.History)
+	first := Summarize(&before.History)
 	d.Before = &first
 	return d, []*visitor.History{unit, &before.History}
 }

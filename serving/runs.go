@@ -19,6 +19,12 @@ type Runs interface {
 	Rollback(ctx context.Context, to int64) error
 }
 
+// A Rebuild makes the first generation of another set of views, and its documents,
+// and returns when they are there; nil: that cannot be asked for here. It is
+// ErrTaken if the set has a generation already, and ErrRunning while another run
+// or rebuild is on its way.
+type Rebuild func(ctx context.Context, views string) (schemas.Run, error)
+
 // A runner does the runs that are asked for, one at a time.
 type runner struct {
 	runs   Runs // may be nil
@@ -182,6 +188,24 @@ func (s *Server) startRun(ctx context.Context, _ *struct{}) (*runOutput, error) 
 	defer cancel()
 	run, err := s.runner.start(ctx)
 	return answer(&runOutput{runPath(run.Number), run}, err)
+}
+
+type rebuildInput struct {
+	Body struct {
+		Views string `json:"views" minLength:"1" maxLength:"60" pattern:"^[a-z][a-z0-9_]*$" doc:"name of the new set"`
+	}
+}
+
+type rebuildOutput struct{ Body schemas.Run }
+
+// rebuild answers when the rebuild is done: whoever asks for one waits for it. It
+// ends with the request.
+func (s *Server) rebuild(ctx context.Context, in *rebuildInput) (*rebuildOutput, error) {
+	if s.config.Rebuild == nil {
+		return answer[rebuildOutput](nil, errNoRuns)
+	}
+	run, err := s.config.Rebuild(ctx, in.Body.Views)
+	return answer(&rebuildOutput{run}, err)
 }
 
 type rollbackInput struct {

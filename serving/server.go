@@ -23,6 +23,8 @@ type Config struct {
 	Partitions int32 // of the event topic
 	Log        Log   // nil: how far speed lags is not known
 	Runs       Runs  // nil: no run can be started here
+	Rebuild    Rebuild
+	Events     Events // nil: nobody can be erased here
 	Version    string
 	Now        func() time.Time     // nil: time.Now
 	Timeout    time.Duration        // of one answer, waiting not counted; 0: 5 s
@@ -126,6 +128,13 @@ func (s *Server) register(api huma.API) {
 	}
 	huma.Register(api, op("GET", "/v1/visitors/{id}", "visitor", "A device, and how we know", 404), s.visitor)
 	huma.Register(api, op("GET", "/v1/persons/{customer}", "person", "A customer's devices side by side", 404), s.person)
+	erase := func(path, id, summary string) huma.Operation {
+		o := op("DELETE", path, id, summary, 404, 501)
+		o.DefaultStatus = http.StatusAccepted
+		return o
+	}
+	huma.Register(api, erase("/v1/visitors/{id}", "erase-visitor", "Forget a device"), s.eraseVisitor)
+	huma.Register(api, erase("/v1/persons/{customer}", "erase-person", "Forget a customer on every device"), s.erasePerson)
 	huma.Register(api, op("GET", "/v1/segments", "segments", "The segments of the model in force"), s.segments)
 	huma.Register(api, op("GET", "/v1/kpis", "kpis", "The portal's numbers in a window of time"), s.kpis)
 	huma.Register(api, op("GET", "/v1/runs", "runs", "Batch runs, the latest first"), s.runs)
@@ -133,6 +142,7 @@ func (s *Server) register(api huma.API) {
 	start := op("POST", "/v1/runs", "start-run", "Start a batch run", 409, 501)
 	start.DefaultStatus = http.StatusAccepted
 	huma.Register(api, start, s.startRun)
+	huma.Register(api, op("POST", "/v1/rebuilds", "rebuild", "Make another set of views from the archive and the log", 409, 501), s.rebuild)
 	huma.Register(api, op("POST", "/v1/generations/rollback", "rollback", "Publish an older generation again", 409, 501), s.rollback)
 	huma.Register(api, op("GET", "/v1/status", "status", "What is published, and how far speed is"), s.status)
 	huma.Register(api, op("GET", "/v1/health/live", "live", "Whether the process answers"), s.live)

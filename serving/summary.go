@@ -55,8 +55,8 @@ type Money struct {
 // shown is how many destinations and offers a summary lists.
 const shown = 10
 
-// summary sums up histories.
-func summary(histories ...*visitor.History) Summary {
+// Summarize sums up histories, of one device or of several.
+func Summarize(histories ...*visitor.History) Summary {
 	p := Summary{Kinds: map[string]uint32{}, Styles: map[string]uint32{}, Party: map[string]uint32{}}
 	destinations := map[string]Destination{}
 	offers := map[string]Offer{}

@@ -67,9 +67,9 @@ func (s *Server) readVisitor(ctx context.Context, in *visitorInput) (*visitorOut
 		return nil, fmt.Errorf("find visitor %s: %w", in.ID, errUnknown)
 	}
 	out := &visitorOutput{Visitor{
-		Waited: waited, Device: v.Device, Consent: consent(v.Merged.Choice), Login: v.Merged.Login,
-		Totals: summary(histories(v.Merged.Units)...), Units: units(v.Merged.Units),
-		Segment: s.watcher.current().classify(&v, activeLogin(v.Merged)), Provenance: s.watcher.of(&v),
+		Waited: waited, Device: v.Device, Consent: Consent(v.Merged.Choice), Login: v.Merged.Login,
+		Totals: Summarize(Histories(v.Merged.Units)...), Units: units(v.Merged.Units),
+		Segment: s.watcher.current().classify(&v, ActiveLogin(v.Merged)), Provenance: s.watcher.of(&v),
 	}}
 	if out.Body.Decision, err = decision(v.Decision); err != nil {
 		return nil, fmt.Errorf("read device %s: %w", in.ID, err)
@@ -77,7 +77,9 @@ func (s *Server) readVisitor(ctx context.Context, in *visitorInput) (*visitorOut
 	return out, nil
 }
 
-func consent(c schemas.Choice) string {
+// Consent is what a visitor said about being profiled, by its name in answers and
+// documents.
+func Consent(c schemas.Choice) string {
 	switch c {
 	case schemas.Choice_CHOICE_GRANTED:
 		return "granted"
@@ -87,7 +89,8 @@ func consent(c schemas.Choice) string {
 	return "unsaid"
 }
 
-func histories(us visitor.Units) []*visitor.History {
+// Histories are the histories of units.
+func Histories(us visitor.Units) []*visitor.History {
 	hs := make([]*visitor.History, len(us))
 	for i := range us {
 		hs[i] = &us[i].History
@@ -98,14 +101,14 @@ func histories(us visitor.Units) []*visitor.History {
 func units(us visitor.Units) []Unit {
 	out := make([]Unit, len(us))
 	for i := range us {
-		out[i] = Unit{us[i].Login, summary(&us[i].History)}
+		out[i] = Unit{us[i].Login, Summarize(&us[i].History)}
 	}
 	return out
 }
 
-// activeLogin is the unit that a device is classified by: the one it is logged in
+// ActiveLogin is the unit that a device is classified by: the one it is logged in
 // with, else the one that did something last.
-func activeLogin(c *visitor.Cell) string {
+func ActiveLogin(c *visitor.Cell) string {
 	if c.Units.Unit(c.Login) != nil {
 		return c.Login
 	}
