@@ -13,7 +13,32 @@ import (
 
 // run lets a batch run happen, whose every call of a store may fail, and during
 // which the world goes on.
-func (w *world) run(ctx context.Context) error {
+func (w *world) run(ctx context.Context) error { return w.work(ctx, "run", w.layer.Run) }
+
+// rebuild loses the views and everybody who knew them, and begins a new set from
+// the archive and the log alone. It may fail, and then the new set is what the
+// log gives by itself, until another run succeeds.
+func (w *world) rebuild(ctx context.Context) error {
+	views, err := w.open()
+	if err != nil {
+		return err
+	}
+	w.tell("the views are lost")
+	for p := range w.owners {
+		for slot, o := range w.owners[p] {
+			o.kill()
+			w.owners[p][slot] = nil
+		}
+	}
+	w.views.Close()
+	w.views = views
+	return w.work(ctx, "rebuild", w.layer.Rebuild)
+}
+
+// work does a run of some kind.
+func (w *world) work(
+	ctx context.Context, name string, do func(context.Context, batch.Progress) (schemas.Run, error),
+) error {
 	w.nested++
 	defer func() { w.nested-- }()
 	d := &desk{world: w, failIn: -1}
@@ -21,8 +46,8 @@ func (w *world) run(ctx context.Context) error {
 		d.failIn = w.rand.IntN(25)
 	}
 	w.layer.Views, w.layer.Log, w.layer.Files = d, d, d
-	record, err := w.layer.Run(ctx, nil)
-	w.tell("run %d %s: %v", record.Number, record.State, err)
+	record, err := do(ctx, nil)
+	w.tell("%s %d %s: %v", name, record.Number, record.State, err)
 	var busy *batch.Busy
 	switch {
 	case d.broken != nil:
@@ -153,7 +178,10 @@ func (w *world) rollback(ctx context.Context) error {
 	}
 	to := h.Published.Kept[w.rand.IntN(len(h.Published.Kept))].Run
 	w.tell("roll back to %d", to)
-	return w.layer.Rollback(ctx, to)
+	if err := w.layer.Rollback(ctx, to); !errors.Is(err, errFault) {
+		return err
+	}
+	return nil
 }
 
 // quiet is a desk at which nothing happens meanwhile.

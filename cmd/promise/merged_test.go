@@ -18,7 +18,7 @@ var (
 // end over all that was acknowledged.
 func TestMergedEqualsFold(t *testing.T) {
 	if *history > 0 {
-		w, err := live(t.Context(), *history, lawful)
+		w, err := live(t.Context(), *history, lawful, inMemory)
 		t.Log(strings.Join(w.story, "\n"))
 		if err != nil {
 			t.Fatal(err)
@@ -30,7 +30,7 @@ func TestMergedEqualsFold(t *testing.T) {
 		t.Run("", func(t *testing.T) {
 			t.Parallel()
 			for seed := lot + 1; seed <= *histories; seed += lots {
-				if w, err := live(t.Context(), uint64(seed), lawful); err != nil {
+				if w, err := live(t.Context(), uint64(seed), lawful, inMemory); err != nil {
 					t.Fatalf("history %d (again with -history %d), after %d turns, the last of them\n%s\n%v",
 						seed, seed, len(w.story), strings.Join(w.story[max(0, len(w.story)-12):], "\n"), err)
 				}
@@ -49,7 +49,7 @@ func TestEveryLawIsNeeded(t *testing.T) {
 		t.Run(string(law), func(t *testing.T) {
 			t.Parallel()
 			for seed := range uint64(400) {
-				if _, err := live(t.Context(), seed+1, law); err != nil {
+				if _, err := live(t.Context(), seed+1, law, inMemory); err != nil {
 					t.Logf("brought to light by history %d: %.300s", seed+1, err)
 					return
 				}

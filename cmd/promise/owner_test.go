@@ -23,6 +23,7 @@ type owner struct {
 // call what becomes of it.
 type gate struct {
 	*world
+	views   views         // the set that the owner was born to
 	arrived chan struct{} // the owner waits in a call
 	verdict chan fate
 }
@@ -69,7 +70,7 @@ func (g *gate) Put(ctx context.Context, cells ...schemas.Cell) error {
 			return f.err
 		}
 		f.cells--
-		if err := g.put(ctx, cells[:n]); err != nil {
+		if err := g.put(ctx, g.views, cells[:n]); err != nil {
 			return err
 		}
 		cells = cells[n:]
@@ -80,13 +81,13 @@ func (g *gate) Put(ctx context.Context, cells ...schemas.Cell) error {
 	return f.err
 }
 
-func (w *world) put(ctx context.Context, cells []schemas.Cell) error {
+func (w *world) put(ctx context.Context, views views, cells []schemas.Cell) error {
 	for i := range cells {
 		if err := w.spoilWrite(ctx, &cells[i]); err != nil {
 			return err
 		}
 	}
-	return w.views.Put(ctx, cells...)
+	return views.Put(ctx, cells...)
 }
 
 // AppendDecisions takes decisions; there are none without a model.
@@ -131,10 +132,14 @@ func (w *world) speed(ctx context.Context) error {
 		return nil
 	}
 	if o == nil {
-		o = &owner{gate: &gate{world: w, arrived: make(chan struct{}), verdict: make(chan fate)}}
+		o = w.newOwner()
 		w.owners[p][slot] = o
 	}
 	return w.drive(ctx, p, slot, o, false)
+}
+
+func (w *world) newOwner() *owner {
+	return &owner{gate: &gate{world: w, views: w.views, arrived: make(chan struct{}), verdict: make(chan fate)}}
 }
 
 // drive moves an owner on; with healthy nothing happens to it, and it works

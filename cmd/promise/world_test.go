@@ -8,10 +8,7 @@ import (
 
 	"fernweh/batch"
 	"fernweh/batch/archive"
-	"fernweh/infra/embedded"
 	"fernweh/schemas"
-
-	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
 // A world is a portal in miniature whose every misfortune is drawn from one
@@ -28,7 +25,8 @@ type world struct {
 	now    time.Time
 	log    [partitions][]schemas.Record
 	truth  [partitions]*truth
-	views  *embedded.Views
+	open   func() (views, error) // an empty set of views
+	views  views
 	files  shelf
 	owners [partitions][2]*owner
 	keeper [partitions][2]*archive.Writer
@@ -41,13 +39,13 @@ type world struct {
 
 const partitions = 2
 
-func newWorld(seed uint64, law sabotage) (*world, error) {
-	views, err := embedded.OpenViewsIn(vfs.NewMem(), "views")
+func newWorld(seed uint64, law sabotage, open func() (views, error)) (*world, error) {
+	views, err := open()
 	if err != nil {
 		return nil, err
 	}
 	w := &world{
-		rand: rand.New(rand.NewPCG(seed, 1)), law: law, views: views, files: shelf{law: law, names: map[string][]byte{}},
+		rand: rand.New(rand.NewPCG(seed, 1)), law: law, open: open, views: views, files: shelf{law: law, names: map[string][]byte{}},
 		now: time.UnixMicro(1_700_000_000_000_000),
 	}
 	for p := range w.truth {
@@ -94,6 +92,8 @@ func (w *world) step(ctx context.Context) error {
 		return w.run(ctx)
 	case n < 18 && w.chance(3):
 		return w.rollback(ctx)
+	case n < 19 && w.nested == 0 && w.chance(5):
+		return w.rebuild(ctx)
 	}
 	return nil
 }
@@ -165,8 +165,8 @@ func (w *world) strayCut() {
 }
 
 // live lets a world of a seed live, and says what was wrong first.
-func live(ctx context.Context, seed uint64, law sabotage) (w *world, err error) {
-	w, err = newWorld(seed, law)
+func live(ctx context.Context, seed uint64, law sabotage, open func() (views, error)) (w *world, err error) {
+	w, err = newWorld(seed, law, open)
 	if err != nil {
 		return nil, err
 	}

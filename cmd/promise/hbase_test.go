@@ -1,0 +1,81 @@
+package promise_test
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"fernweh/infra/hbase"
+	"fernweh/infra/native"
+)
+
+var (
+	realHistories = flag.Int("real-histories", 15, "random histories that TestMergedEqualsFoldOnHBase lives through at least")
+	realKills     = flag.Int("real-kills", 10, "times that TestMergedEqualsFoldOnHBase kills its server")
+)
+
+// TestMergedEqualsFoldOnHBase is the promise on a real HBase, which is killed
+// again and again while the histories go on: to all that may happen to a world
+// comes that its store is gone for a while, in the middle of any call.
+func TestMergedEqualsFoldOnHBase(t *testing.T) {
+	if os.Getenv("FERNWEH_TEST_HBASE") == "" {
+		t.Skip("FERNWEH_TEST_HBASE names no HBase: make test-real does (here it only says that there may be servers)")
+	}
+	ports, err := native.FreePorts(native.HBase)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server, err := native.Start(t.Context(), native.HBase, native.Options{Dir: t.TempDir(), Ports: ports})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { server.Kill() })
+	store, err := hbase.Open(t.Context(), hbase.Config{Quorum: []string{server.Addr()}, Patience: 3 * time.Minute}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { store.Close() })
+
+	killed := make(chan error, 1)
+	go func() { killed <- killAgain(t.Context(), server, *realKills) }()
+	h := &house{Views: store}
+	done := false
+	for seed := uint64(1); !done || seed <= uint64(*realHistories); seed++ {
+		if w, err := live(t.Context(), seed, lawful, h.open); err != nil {
+			t.Fatalf("history %d, after %d turns, the last of them\n%s\n%v", seed, len(w.story),
+				strings.Join(w.story[max(0, len(w.story)-12):], "\n"), err)
+		}
+		select {
+		case err := <-killed:
+			if err != nil {
+				t.Fatal(err)
+			}
+			done = true
+			t.Logf("after %d kills, in history %d", *realKills, seed)
+		default:
+		}
+	}
+}
+
+// killAgain kills the server and starts it again, a few seconds apart.
+func killAgain(ctx context.Context, server *native.Server, times int) error {
+	for i := range times {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(time.Duration(1+rand.IntN(3000)) * time.Millisecond):
+		}
+		if err := server.Kill(); err != nil {
+			return err
+		}
+		if err := server.Start(ctx); err != nil {
+			return fmt.Errorf("after kill %d: %w", i+1, err)
+		}
+	}
+	return nil
+}
