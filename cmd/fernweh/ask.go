@@ -7,10 +7,12 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"regexp"
 	"time"
 
 	"fernweh/schemas"
+	serve "fernweh/serving"
 )
 
 // An asker talks to the API of the process that has the data directory.
@@ -87,6 +89,41 @@ func askRun(ctx context.Context, _ *config, locked error, to console) error {
 		return fmt.Errorf("run %d: %s", run.Number, run.Error)
 	}
 	fmt.Fprintf(to.out, "generation %d is published\n", run.Number)
+	return nil
+}
+
+// askRebuild lets the other process do the rebuild, which is the one that has the
+// stores.
+func askRebuild(ctx context.Context, c *config, locked error, to console) error {
+	a, err := askerOf(locked)
+	if err != nil {
+		return err
+	}
+	var run schemas.Run
+	in := map[string]string{"views": c.Views}
+	if err := a.call(ctx, http.MethodPost, "/v1/rebuilds", in, &run); err != nil {
+		return err
+	}
+	printRun(to.out, run)
+	printRebuilt(to.out, run, c.Views)
+	return nil
+}
+
+// askErase lets the other process write the erasure.
+func askErase(ctx context.Context, c *config, locked error, to console) error {
+	a, err := askerOf(locked)
+	if err != nil {
+		return err
+	}
+	path := "/v1/visitors/" + url.PathEscape(c.Erase.Device)
+	if c.Erase.Customer != "" {
+		path = "/v1/persons/" + url.PathEscape(c.Erase.Customer)
+	}
+	var erased serve.Erased
+	if err := a.call(ctx, http.MethodDelete, path, nil, &erased); err != nil {
+		return err
+	}
+	printErased(to.out, erased)
 	return nil
 }
 

@@ -17,7 +17,7 @@ func runBatch(ctx context.Context, c *config, to console) error {
 	if err != nil {
 		return usage{err}
 	}
-	s, err := openStack(ctx, c, "fernweh batch")
+	s, err := openStack(ctx, c, "fernweh batch", needViews|needFiles)
 	if errors.Is(err, embedded.ErrLocked) && task.asked != nil {
 		return task.asked(ctx, c, err, to)
 	}
@@ -56,7 +56,7 @@ func batchTask(args []string) (task, error) {
 // batchAlone archives and runs by the schedule.
 func batchAlone(ctx context.Context, s *stack, _ console) error {
 	layer := s.batch()
-	return together(ctx, s.archive(layer), s.schedule(layer))
+	return s.with(s.archive(layer), s.schedule(layer))(ctx)
 }
 
 // batchRun archives for as long as one run takes.

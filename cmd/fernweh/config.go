@@ -15,13 +15,19 @@ import (
 type config struct {
 	File     string // the YAML file that was read; empty: none
 	DataDir  string
+	Real     bool // the servers of make servers-up
 	Zone     *time.Location
 	LogLevel slog.Level
+	Views    string // name of the set of tables and indices
+	Admin    string // where this process tells how it is; empty: nowhere
 	Log      logConfig
+	HBase    hbaseConfig
+	Elastic  elasticConfig
 	Ingest   ingestConfig
 	Speed    speedConfig
 	Batch    batchConfig
 	Serve    serveConfig
+	Erase    eraseConfig
 	Client   clientConfig
 
 	Args    []string // what stood on the command line besides settings
@@ -33,6 +39,36 @@ type logConfig struct {
 	Brokers    []string // host:port; none: the broker in this process
 	BrokerPort int      // of the broker in this process; 0: any free one
 	Partitions int32
+	Prefix     string // of the topics' names
+	Replicas   int    // of each topic
+	SASL       saslConfig
+	TLS        tlsConfig
+}
+
+// A saslConfig is how this process proves to Kafka who it is; no mechanism: not at all.
+type saslConfig struct{ Mechanism, User, Password string }
+
+// A tlsConfig is how this process and Kafka trust each other. CA, Cert and Key
+// are names of PEM files; empty: the system's authorities, no certificate.
+type tlsConfig struct {
+	On            bool
+	CA, Cert, Key string
+	ServerName    string
+}
+
+// An hbaseConfig says where the views are.
+type hbaseConfig struct {
+	Quorum []string // ZooKeeper, host:port; none: Pebble in the data directory
+	Root   string   // znode
+}
+
+// An elasticConfig says where the documents are.
+type elasticConfig struct {
+	URLs             []string // none: Bleve in the data directory
+	User, Password   string
+	APIKey           string
+	CA               string // name of a PEM file; empty: the system's authorities
+	Shards, Replicas int
 }
 
 // An ingestConfig is what the collector takes, and from whom.
@@ -70,6 +106,9 @@ type serveConfig struct {
 	Addr string
 }
 
+// An eraseConfig is who is to be forgotten.
+type eraseConfig struct{ Device, Customer string }
+
 // A clientConfig is for the commands that come through the collector's door
 // like any website: simulate and replay.
 type clientConfig struct {
@@ -89,17 +128,29 @@ const demoKey = "2a97516c354b68848cdbd8f54a226a0a55b21ed138e207ad6c5cbb9c00aa5ae
 
 // Commands by the settings that concern them.
 const (
-	layers    = "up ingest speed batch serve"
+	layers    = "up ingest speed archive batch index serve rebuild erase"
 	clients   = "simulate replay"
 	all       = layers + " " + clients
 	ingesting = "up ingest"
 	speeding  = "up speed"
-	batching  = "up batch"
-	answering = "up serve batch"
+	archiving = "up archive batch rebuild"
+	batching  = "up batch rebuild"
+	viewing   = "up speed batch index serve rebuild erase"
+	erasing   = "erase"
+	indexing  = "up index rebuild"
+	answering = "up serve batch rebuild"
 	timed     = "up speed batch serve simulate"
 	simulated = "simulate"
 	replayed  = "replay"
 )
+
+// realDefaults are the defaults of settings where real is set.
+func realDefaults() map[string]string {
+	return map[string]string{
+		"data-dir": "data/real", "kafka-brokers": "127.0.0.1:29092", "hbase-quorum": "127.0.0.1:22181",
+		"elastic-urls": "http://127.0.0.1:29200",
+	}
+}
 
 // settings is every setting of the program, once: its name as a flag and in the
 // YAML file (as FERNWEH_NAME_IN_CAPITALS in the environment), its default, what
@@ -111,10 +162,43 @@ func (c *config) settings() []setting {
 		{"timezone", "Europe/Berlin", "the portal's time zone: days of reports, hours of the schedule", zone(&c.Zone), timed},
 		{"data-dir", "data", "directory of everything durable that this process keeps itself", filled(&c.DataDir), layers},
 
+		{"real", "false", "take the servers that make servers-up starts, and a data directory beside the embedded one's",
+			yesNo(&c.Real), layers},
+		{"views", "fernweh", "name of the set of tables and indices: a rebuild makes another one",
+			viewsName(&c.Views), viewing},
+		{"admin-addr", "", "where this process answers /healthz, /readyz and /metrics; empty: nowhere",
+			addressOrNone(&c.Admin), layers},
+
 		{"kafka-brokers", "", "Kafka to take as the log; empty: the broker in this process", brokers(&c.Log.Brokers), layers},
 		{"broker-port", "0", "port of the broker in this process on 127.0.0.1; 0: any free one", whole(&c.Log.BrokerPort, 0, 65535), layers},
 		{"partitions", "8", "partitions of the event topic, fixed for its life: the degree to which speed can be spread",
 			whole(&c.Log.Partitions, 1, 1024), layers},
+		{"kafka-prefix", "fernweh", "what the names of topics and reader groups begin with", topicPrefix(&c.Log.Prefix), layers},
+		{"kafka-replicas", "1", "replicas of each topic, and of its acknowledged events all but one; 3 where there are three brokers",
+			whole(&c.Log.Replicas, 1, 32), layers},
+		{"kafka-sasl-mechanism", "", "how to prove who we are: PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512; empty: not at all",
+			oneOf(&c.Log.SASL.Mechanism, "", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"), layers},
+		{"kafka-sasl-user", "", "user of Kafka", text(&c.Log.SASL.User), layers},
+		{"kafka-sasl-password-file", "", "file with the user's password", secretFile(&c.Log.SASL.Password), layers},
+		{"kafka-tls", "false", "speak TLS with Kafka", yesNo(&c.Log.TLS.On), layers},
+		{"kafka-tls-ca", "", "PEM file of the authority that Kafka's certificate is from; empty: the system's", text(&c.Log.TLS.CA), layers},
+		{"kafka-tls-cert", "", "PEM file of this process's certificate, if Kafka asks for one", text(&c.Log.TLS.Cert), layers},
+		{"kafka-tls-server-name", "", "name in Kafka's certificate, where it is not that of kafka-brokers", text(&c.Log.TLS.ServerName), layers},
+		{"kafka-tls-key", "", "PEM file of that certificate's key", text(&c.Log.TLS.Key), layers},
+
+		{"hbase-quorum", "", "ZooKeeper of the HBase to keep the views in; empty: Pebble in the data directory",
+			brokers(&c.HBase.Quorum), viewing},
+		{"hbase-root", "/hbase", "znode under which HBase is registered", filled(&c.HBase.Root), viewing},
+
+		{"elastic-urls", "", "Elasticsearch to keep the documents in; empty: Bleve in the data directory",
+			httpURLs(&c.Elastic.URLs), indexing},
+		{"elastic-user", "", "user of Elasticsearch", text(&c.Elastic.User), indexing},
+		{"elastic-password-file", "", "file with the user's password", secretFile(&c.Elastic.Password), indexing},
+		{"elastic-api-key-file", "", "file with an API key, instead of user and password", secretFile(&c.Elastic.APIKey), indexing},
+		{"elastic-ca", "", "PEM file of the authority that Elasticsearch's certificate is from; empty: the system's",
+			text(&c.Elastic.CA), indexing},
+		{"elastic-shards", "1", "shards of a new index", whole(&c.Elastic.Shards, 1, 1024), indexing},
+		{"elastic-replicas", "0", "replicas of a new index; 1 where there are two nodes or more", whole(&c.Elastic.Replicas, 0, 32), indexing},
 
 		{"ingest-addr", "127.0.0.1:8080", "where the collector takes events", address(&c.Ingest.Addr), ingesting},
 		{"ingest-write-keys", "web=" + demoKey, "who may send: the SHA-256 of each source's write key; the default is the key \"demo\"",
@@ -134,7 +218,7 @@ func (c *config) settings() []setting {
 		{"speed-visitors", "1000000", "devices held in memory; others are read again when they come back",
 			whole(&c.Speed.Visitors, 1, 1_000_000_000), speeding},
 
-		{"archive-rows", "65536", "rows after which a file of the archive ends; until then they are in memory, too", whole(&c.Batch.ArchiveRows, 1, 100_000_000), batching},
+		{"archive-rows", "65536", "rows after which a file of the archive ends; until then they are in memory, too", whole(&c.Batch.ArchiveRows, 1, 100_000_000), archiving},
 		{"batch-segments", "8", "segments that visitors are put into", whole(&c.Batch.Segments, 1, 1000), batching},
 		{"batch-restarts", "5", "times that k-means starts anew; the best is kept", whole(&c.Batch.Restarts, 1, 1000), batching},
 		{"batch-seed", "1", "seed of training: the same archive and seed give the same bytes", whole(&c.Batch.Seed, 0, 1<<62), batching},
@@ -143,6 +227,9 @@ func (c *config) settings() []setting {
 			clocks(&c.Batch.Schedule), batching},
 
 		{"serve-addr", "127.0.0.1:8081", "where the API and the operators' page answer", address(&c.Serve.Addr), answering},
+
+		{"device", "", "device to forget", text(&c.Erase.Device), erasing},
+		{"customer", "", "customer number to forget on every device", text(&c.Erase.Customer), erasing},
 
 		{"collector-url", "http://127.0.0.1:8080", "collector to send to", httpURL(&c.Client.URL), clients},
 		{"collector-write-key", "demo", "write key to send with", secret(filled(&c.Client.WriteKey)), clients},
@@ -161,10 +248,30 @@ func (c *config) check(command string) error {
 	if concerns(ingesting, command) {
 		errs = append(errs, c.checkIngest())
 	}
+	errs = append(errs, c.checkLog())
+	if command == "erase" && (c.Erase.Device == "") == (c.Erase.Customer == "") {
+		errs = append(errs, errors.New("erase needs either --device or --customer"))
+	}
 	if concerns("up", command) && c.Ingest.Addr == c.Serve.Addr && !anyPort(c.Serve.Addr) {
 		errs = append(errs, fmt.Errorf("ingest-addr and serve-addr are both %s", c.Serve.Addr))
 	}
 	return errors.Join(errs...)
+}
+
+// checkLog finds what Kafka's settings lack.
+func (c *config) checkLog() error {
+	sasl, tls := c.Log.SASL, c.Log.TLS
+	switch {
+	case (sasl.Mechanism == "") != (sasl.User == "") || (sasl.Mechanism == "") != (sasl.Password == ""):
+		return errors.New("kafka-sasl-mechanism, kafka-sasl-user and kafka-sasl-password-file go together: give all or none")
+	case (tls.Cert == "") != (tls.Key == ""):
+		return errors.New("kafka-tls-cert and kafka-tls-key go together: give both or none")
+	case !tls.On && tls != (tlsConfig{}):
+		return errors.New("kafka-tls-ca, kafka-tls-cert and kafka-tls-key mean nothing without kafka-tls")
+	case len(c.Log.Brokers) == 0 && (tls.On || sasl.Mechanism != ""):
+		return errors.New("kafka-tls and kafka-sasl-mechanism are for Kafka: name its kafka-brokers")
+	}
+	return nil
 }
 
 func (c *config) checkIngest() error {

@@ -12,10 +12,10 @@ func runIngest(ctx context.Context, c *config, to console) error {
 	if err != nil {
 		return err
 	}
-	s, err := openStack(ctx, c, "fernweh ingest")
+	s, err := openStack(ctx, c, "fernweh ingest", needSpool)
 	if err != nil {
 		return err
 	}
 	fmt.Fprintf(to.out, "events go to http://%s/v1/batch\n", doors[0].Addr())
-	return errors.Join(s.ingest(doors[0])(ctx), s.close())
+	return errors.Join(s.with(s.ingest(doors[0]))(ctx), s.close())
 }

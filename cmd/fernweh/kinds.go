@@ -9,6 +9,9 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"os"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -180,6 +183,70 @@ func anyPort(addr string) bool {
 	return err == nil && port == 0
 }
 
+// addressOrNone is where to listen; empty is nowhere.
+func addressOrNone(to *string) kind {
+	k := address(to)
+	return kind{noun: k.noun, set: func(s string) error {
+		if s == "" {
+			return nil
+		}
+		return k.set(s)
+	}}
+}
+
+// oneOf is one of a few words.
+func oneOf(to *string, words ...string) kind {
+	return kind{noun: "word", set: func(s string) error {
+		if !slices.Contains(words, s) {
+			return fmt.Errorf("%q is none of %q", s, words)
+		}
+		*to = s
+		return nil
+	}}
+}
+
+var (
+	viewsNames    = regexp.MustCompile(`^[a-z][a-z0-9_]{0,59}$`)
+	topicPrefixes = regexp.MustCompile(`^[a-zA-Z0-9_-]{1,100}$`)
+)
+
+// viewsName is a name that HBase, Elasticsearch and a file system all take.
+func viewsName(to *string) kind {
+	return matching(to, "name", viewsNames, "small letters, digits and underscores, a letter first, 60 at most")
+}
+
+// topicPrefix is what Kafka takes as the beginning of a topic's name.
+func topicPrefix(to *string) kind {
+	return matching(to, "name", topicPrefixes, "letters, digits, hyphens and underscores, 100 at most")
+}
+
+func matching(to *string, noun string, pattern *regexp.Regexp, want string) kind {
+	return kind{noun: noun, set: func(s string) error {
+		if !pattern.MatchString(s) {
+			return fmt.Errorf("%q is not a name: %s", s, want)
+		}
+		*to = s
+		return nil
+	}}
+}
+
+// secretFile is the name of a file whose one line is a secret; empty is none.
+func secretFile(to *string) kind {
+	return kind{noun: "file", set: func(name string) error {
+		if name == "" {
+			return nil
+		}
+		b, err := os.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		if *to = strings.TrimSpace(string(b)); *to == "" {
+			return fmt.Errorf("the file %s is empty", name)
+		}
+		return nil
+	}}
+}
+
 // brokers is a list of servers; empty is none.
 func brokers(to *[]string) kind {
 	return list(to, "host:port,...", func(s string) error {
@@ -282,6 +349,11 @@ func clocks(to *[]clock) kind {
 		*to = times
 		return nil
 	}}
+}
+
+// httpURLs are the roots of servers; empty is none.
+func httpURLs(to *[]string) kind {
+	return list(to, "url,...", func(s string) error { return httpURL(new(string)).set(s) })
 }
 
 // httpURL is the root of a server.

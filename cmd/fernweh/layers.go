@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"path/filepath"
 	"time"
 
 	"fernweh/batch"
@@ -18,6 +17,7 @@ import (
 	"fernweh/ingest/spool"
 	"fernweh/schemas"
 	serve "fernweh/serving"
+	"fernweh/serving/index"
 	"fernweh/speed"
 
 	"golang.org/x/sync/errgroup"
@@ -56,7 +56,7 @@ func (s *stack) ingest(l net.Listener) part {
 		}
 		collector, err := ingest.New(ingest.Config{
 			Partitions: s.config.Log.Partitions, Keys: keys, AssumedConsent: c.AssumeConsent, Origins: c.Origins,
-			Spool:   spool.Options{Dir: filepath.Join(s.config.DataDir, "spool"), MaxBytes: c.SpoolSize},
+			Spool:   spool.Options{Dir: s.spoolDir(), MaxBytes: c.SpoolSize},
 			Limits:  ingest.Limits{BodyBytes: c.MaxBody},
 			Metrics: s.metrics,
 		}, s.producer, s.producer)
@@ -95,7 +95,7 @@ func door(l net.Listener, h http.Handler) part {
 // speed keeps every visitor current.
 func (s *stack) speed(ctx context.Context) error {
 	c := s.config.Speed
-	log := s.reader("fernweh-speed", c.Batch, c.FlushDelay)
+	log := s.reader(s.config.ofSet("fernweh-speed"), c.Batch, c.FlushDelay)
 	return speed.New(log, speed.Stores{
 		Views: s.views, Decisions: s.producer, Now: time.Now, Metrics: speed.NewMetrics(s.metrics),
 		MaxVisitors: max(c.Visitors/int(s.config.Log.Partitions), 1),
@@ -114,6 +114,28 @@ func (s *stack) batch() *batch.Layer {
 		},
 		Views: s.views, Log: s.producer, Files: s.files, Now: time.Now,
 	}
+}
+
+// index keeps the documents current.
+func (s *stack) index(ctx context.Context) error { return s.follower().Run(ctx) }
+
+func (s *stack) follower() *index.Follower {
+	return &index.Follower{
+		Views: s.views, Documents: s.documents, Decisions: s.decisions(), Keep: keepDecisions,
+		Now: time.Now, Metrics: index.NewMetrics(s.metrics),
+	}
+}
+
+// keepDecisions is how long decisions are found: as long as their topic has them.
+const keepDecisions = 365 * 24 * time.Hour
+
+// decisions reads the topic of decisions for the documents.
+func (s *stack) decisions() *kafka.Decisions {
+	const most, linger = 2000, 100 * time.Millisecond
+	return kafka.NewDecisions(s.kafka, kafka.LogOptions{
+		Group: s.config.ofSet("fernweh-index"), MaxBatch: most, Linger: linger,
+		Trouble: func(err error) { slog.Warn("reading the decisions goes on after an error", "error", err) },
+	})
 }
 
 // archive writes the log into the archive.
@@ -174,10 +196,10 @@ func (r runs) Run(ctx context.Context, progress func(schemas.Run)) (schemas.Run,
 func (s *stack) serve(l net.Listener, layer *batch.Layer) part {
 	return func(ctx context.Context) error {
 		c := serve.Config{
-			Views: s.views, Partitions: s.config.Log.Partitions, Log: s.tail, Version: thisBuild().Version, Registry: s.metrics,
+			Views: s.views, Partitions: s.config.Log.Partitions, Log: s.tail, Events: s.producer, Version: thisBuild().Version, Registry: s.metrics,
 		}
 		if layer != nil {
-			c.Runs = runs{layer}
+			c.Runs, c.Rebuild = runs{layer}, s.rebuild
 		}
 		server, err := serve.New(c)
 		if err != nil {

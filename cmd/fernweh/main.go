@@ -41,11 +41,16 @@ func commands() []command {
 		{"up", "", "run every layer in this process: log, ingest, speed, batch and serving", runUp},
 		{"ingest", "", "take events from websites into the log", runIngest},
 		{"speed", "", "keep each visitor current, one event at a time", runSpeed},
+		{"archive", "", "write the log into the archive", runArchive},
 		{"batch", "[run | history | rollback N]", "archive the log and recompute everything, by the schedule or now", runBatch},
+		{"index", "", "keep the documents of search and dashboards current", runIndex},
 		{"serve", "", "answer the website and the operators", runServe},
+		{"rebuild", "", "make the set of views and documents that --views names, from the archive and the log alone", runRebuild},
+		{"erase", "", "forget a device, or a customer on every device", runErase},
 		{"simulate", "", "send the events of a simulated portal to a collector", runSimulate},
 		{"replay", "FILE...", "send recorded behaviour to a collector", runReplay},
 		{"config", "", "print every setting in force and where it came from", runConfig},
+		{"health", "[URL]", "ask a running process how it is; exit code 0: it can answer", runHealth},
 		{"version", "", "print version, commit, build date and Go version", runVersion},
 	}
 }

@@ -12,10 +12,10 @@ func runServe(ctx context.Context, c *config, to console) error {
 	if err != nil {
 		return err
 	}
-	s, err := openStack(ctx, c, apiNote(doors[0]))
+	s, err := openStack(ctx, c, apiNote(doors[0]), needViews)
 	if err != nil {
 		return err
 	}
 	fmt.Fprintf(to.out, "the page is at http://%s/\n", doors[0].Addr())
-	return errors.Join(s.serve(doors[0], nil)(ctx), s.close())
+	return errors.Join(s.with(s.serve(doors[0], nil))(ctx), s.close())
 }

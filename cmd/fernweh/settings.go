@@ -39,10 +39,16 @@ const (
 	envPrefix   = "FERNWEH_"
 	fileSetting = "config" // names the file, and so can't stand in it
 
-	// envTestData is where the tests find recorded data. It is no setting, but
-	// programs that a test starts inherit it.
-	envTestData = "FERNWEH_DATA"
+	// Where the tests find recorded data and servers. They are no settings, but
+	// programs that a test starts inherit them.
+	envTestData    = "FERNWEH_DATA"
+	envTestServers = "FERNWEH_TEST_"
+	envNative      = "FERNWEH_NATIVE_"
 )
+
+func noSetting(variable string) bool {
+	return variable == envTestData || strings.HasPrefix(variable, envTestServers) || strings.HasPrefix(variable, envNative)
+}
 
 // A choice is what a setting was set to, and where.
 type choice struct {
@@ -82,12 +88,19 @@ func load(c command, args, environ []string) (*config, error) {
 	vars, varErr := fromEnviron(settings, environ)
 	file, fileErr := fromFile(settings, pick(fileSetting, flags, vars).text)
 	cfg.Args = rest
+	defaults := map[string]string{}
+	if pick("real", flags, vars, file).text == "true" {
+		defaults = realDefaults()
+	}
 
 	errs := []error{flagErr, varErr, fileErr}
 	for _, s := range settings {
 		f := pick(s.name, flags, vars, file)
 		if f.origin == "" {
 			f = choice{s, s.value, "default"}
+			if value, ok := defaults[s.name]; ok {
+				f = choice{s, value, "real"}
+			}
 		}
 		if err := s.kind.set(f.text); err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", f.place(), err))
@@ -184,7 +197,7 @@ func fromEnviron(settings []setting, environ []string) (choices, error) {
 	var errs []error
 	for _, entry := range environ {
 		name, value, _ := strings.Cut(entry, "=")
-		if !strings.HasPrefix(name, envPrefix) || name == envTestData {
+		if !strings.HasPrefix(name, envPrefix) || noSetting(name) {
 			continue
 		}
 		i := slices.Index(names, name)

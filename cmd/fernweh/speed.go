@@ -7,9 +7,9 @@ import (
 
 // runSpeed keeps every visitor current, and nothing else.
 func runSpeed(ctx context.Context, c *config, _ console) error {
-	s, err := openStack(ctx, c, "fernweh speed")
+	s, err := openStack(ctx, c, "fernweh speed", needViews)
 	if err != nil {
 		return err
 	}
-	return errors.Join(s.speed(ctx), s.close())
+	return errors.Join(s.with(s.speed)(ctx), s.close())
 }

@@ -13,13 +13,13 @@ func runUp(ctx context.Context, c *config, to console) error {
 	if err != nil {
 		return err
 	}
-	s, err := openStack(ctx, c, apiNote(doors[1]))
+	s, err := openStack(ctx, c, apiNote(doors[1]), everyNeed)
 	if err != nil {
 		return err
 	}
 	layer := s.batch()
 	fmt.Fprintf(to.out, "events go to    http://%s/v1/batch\nthe page is at  http://%s/\n", doors[0].Addr(), doors[1].Addr())
-	err = together(ctx, s.ingest(doors[0]), s.speed, s.archive(layer), s.schedule(layer), s.serve(doors[1], layer))
+	err = s.with(s.ingest(doors[0]), s.speed, s.archive(layer), s.schedule(layer), s.index, s.serve(doors[1], layer))(ctx)
 	return errors.Join(err, s.close())
 }
 

@@ -1,0 +1,69 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// with runs parts together, and beside them, where one is set, the door at which
+// this process tells how it is. Once they run they are ready: a store that goes
+// away later is borne by the layers, and would not come back for a restart.
+func (s *stack) with(parts ...part) part {
+	if s.config.Admin == "" {
+		return func(ctx context.Context) error { return together(ctx, parts...) }
+	}
+	return func(ctx context.Context) error {
+		doors, err := listen(s.config.Admin)
+		if err != nil {
+			return err
+		}
+		return together(ctx, append(parts, door(doors[0], s.admin()))...)
+	}
+}
+
+func (s *stack) admin() http.Handler {
+	fine := func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") }
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", fine)
+	mux.HandleFunc("GET /readyz", fine)
+	mux.Handle("GET /metrics", promhttp.HandlerFor(s.metrics, promhttp.HandlerOpts{}))
+	return mux
+}
+
+// healthPatience is how long a process may take to say how it is.
+const healthPatience = 5 * time.Second
+
+// runHealth asks a process how it is: an image without a shell has no other way.
+func runHealth(ctx context.Context, c *config, to console) error {
+	url := "http://127.0.0.1:8081/v1/health/ready"
+	switch len(c.Args) {
+	case 0:
+	case 1:
+		url = c.Args[0]
+	default:
+		return usage{errors.New("health asks one URL")}
+	}
+	ctx, cancel := context.WithTimeout(ctx, healthPatience)
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return usage{err}
+	}
+	client := http.Client{Transport: &http.Transport{DialContext: (&net.Dialer{}).DialContext}} // no proxy
+	resp, err := client.Do(r)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s answers %s", url, resp.Status)
+	}
+	fmt.Fprintln(to.out, "ok")
+	return nil
+}
