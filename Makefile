@@ -8,7 +8,7 @@ DATE     := $(shell date -u +%Y-%m-%dT%H:%M:%SZ)
 LDFLAGS  := -X main.version=$(VERSION) -X main.commit=$(COMMIT) -X main.date=$(DATE)
 DATA_DIR ?= data
 
-.PHONY: run test check build deps generate bench fuzz clean
+.PHONY: run test test-real servers-up servers-down servers-status servers-sums check check-deploy golden-release build deps deps-real generate bench fuzz clean
 
 run: build
 	./cmd/run.sh $(DATA_DIR)
@@ -17,10 +17,38 @@ run: build
 test: deps
 	$(GO) test -p 2 -timeout 15m ./...
 
+# What needs the real servers: the adapters' packages whole, and the promise and the
+# end-to-end tests on servers that they kill themselves.
+REAL_PACKAGES ?= ./infra/native/... ./infra/kafka/... ./infra/hbase/... ./infra/elastic/...
+REAL_FLAGS    ?= -p 1 -timeout 20m
+REAL_KILLS    ?= -p 2 -timeout 25m -run 'Real|OnHBase' ./cmd/promise ./cmd/fernweh
+
+# Servers of its own, which it always stops; a test that is skipped is a failure.
+test-real: deps deps-real bin/servers
+	bin/servers test $(REAL_FLAGS) $(REAL_PACKAGES)
+	bin/servers test $(REAL_KILLS)
+
+# For work by hand: they go on until servers-down (docs/servers.md).
+servers-up servers-down servers-status: servers-%: deps-real bin/servers
+	bin/servers $*
+
+# After a version in a pom was raised.
+servers-sums: deps-real bin/servers
+	bin/servers sums
+
+.PHONY: bin/servers
+bin/servers:
+	$(GO) build -o $@ ./infra/native/servers
+
 check:
 	test -z "$$(gofmt -l $$(git ls-files '*.go'))"
 	$(GO) vet ./...
 	$(GO) test -run 'TestArrows|TestDocumented|TestGeneratedIsCurrent' ./docs/... ./schemas/...
+
+# Chart, compose file, images, alerts and dashboards, held against the code that would
+# refuse them; a module of its own, for it takes Kubernetes and Prometheus to do so.
+check-deploy:
+	cd infra/deploytest && $(GO) test -timeout 20m .
 
 build:
 	$(GO) build -ldflags '$(LDFLAGS)' -o bin/fernweh ./cmd/fernweh
@@ -29,8 +57,16 @@ build:
 deps:
 	./serving/dashboard/test/deps.sh
 
+# What the real servers need: a JDK and Maven.
+deps-real:
+	./infra/native/deps.sh
+
 generate:
 	$(GO) test ./schemas -run TestGeneratedIsCurrent -generate
+
+# What this release writes, for later ones to read (docs/releases.md).
+golden-release: build
+	$(GO) test ./cmd/compat -count=1 -run '^TestMakeRelease$$' -release $(VERSION) -binary $(CURDIR)/bin/fernweh
 
 bench:
 	$(GO) test ./cmd/bench -run '^$$' -bench . -benchtime 1x -timeout 60m
