@@ -3,10 +3,10 @@
 set -euo pipefail
 cd "$(dirname "$0")/../../.."
 
-chromium() { for c in chromium chromium-browser google-chrome; do command -v "$c" && return; done; return 1; }
+browser() { for c in chromium chromium-browser google-chrome google-chrome-stable; do command -v "$c" && return; done; return 1; }
 missing=()
 command -v node >/dev/null && command -v npm >/dev/null || missing+=(nodejs npm)
-chromium >/dev/null || missing+=(chromium)
+browser >/dev/null || missing+=(chromium)
 if [ ${#missing[@]} -gt 0 ]; then
   if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
     echo "deps: install ${missing[*]}, for example with: sudo apt-get install ${missing[*]}" >&2
