@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -238,6 +239,71 @@ func TestFailedRunChangesNothingAndItsNumberIsLost(t *testing.T) {
 	if r := p.run(); r.Number != 3 || p.published().Current != 3 {
 		t.Errorf("the next run is %d and %d is published, want 3", r.Number, p.published().Current)
 	}
+}
+
+// TestRunsThatWereKilledAreSettledByTheNext kills the store under a run, and so
+// its last word, before and after the switch.
+func TestRunsThatWereKilledAreSettledByTheNext(t *testing.T) {
+	for _, tc := range []struct {
+		when string
+		dies func(schemas.Run) bool
+		want schemas.RunState
+	}{
+		{"in the fold", func(r schemas.Run) bool { return r.Steps[len(r.Steps)-1].Name == "fold" }, schemas.RunFailed},
+		{"behind the switch", func(r schemas.Run) bool { return r.Generation != nil }, schemas.RunPublished},
+	} {
+		t.Run(tc.when, func(t *testing.T) {
+			p := newPortal(t)
+			p.visit(1, 30)
+			views := &mortal{Views: p.Views}
+			p.Layer.Views = views
+			killed, err := p.Layer.Run(t.Context(), func(r schemas.Run, _, _ int64) {
+				if tc.dies(r) {
+					views.dead.Store(true)
+				}
+			})
+			if !errors.Is(err, errDead) {
+				t.Fatalf("the run whose store died: got %v, want %v", err, errDead)
+			}
+			views.dead.Store(false)
+			if r := read[schemas.Run](t, p.views, schemas.RunKey(killed.Number)); r.State != schemas.RunRunning {
+				t.Fatalf("a killed run lies there as %s, want it as it was: running", r.State)
+			}
+			next := p.run()
+			r := read[schemas.Run](t, p.views, schemas.RunKey(killed.Number))
+			if r.State != tc.want {
+				t.Errorf("killed %s, after the next run: %s, want %s", tc.when, r.State, tc.want)
+			}
+			if found := fmt.Sprintf("run %d found it so", next.Number); (tc.want == schemas.RunFailed) != strings.Contains(r.Error, found) {
+				t.Errorf("killed %s: its error is %q", tc.when, r.Error)
+			}
+			if (tc.want == schemas.RunPublished) != (r.Generation != nil && r.Generation.Run == r.Number) {
+				t.Errorf("killed %s: its generation is %+v", tc.when, r.Generation)
+			}
+		})
+	}
+}
+
+// mortal are views that answer nothing while they are dead.
+type mortal struct {
+	batch.Views
+	dead atomic.Bool
+}
+
+var errDead = errors.New("the store is dead")
+
+func (m *mortal) Put(ctx context.Context, cells ...schemas.Cell) error {
+	if m.dead.Load() {
+		return errDead
+	}
+	return m.Views.Put(ctx, cells...)
+}
+
+func (m *mortal) CompareAndSet(ctx context.Context, k schemas.Key, column string, old, value []byte) (bool, error) {
+	if m.dead.Load() {
+		return false, errDead
+	}
+	return m.Views.CompareAndSet(ctx, k, column, old, value)
 }
 
 func TestOvertakenRunCannotPublish(t *testing.T) {

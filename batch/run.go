@@ -39,6 +39,9 @@ func (l *Layer) Run(ctx context.Context, progress Progress) (schemas.Run, error)
 	if err != nil {
 		return schemas.Run{}, err
 	}
+	if err := l.settle(ctx, number); err != nil {
+		return schemas.Run{}, err
+	}
 	r := &run{Layer: l, chain: chain, progress: progress, record: schemas.Run{
 		Number: number, State: schemas.RunRunning, Started: l.Now().UnixMicro(),
 		Settings: map[string]string{
@@ -107,13 +110,51 @@ func (r *run) steps(ctx context.Context) error {
 }
 
 // save writes the run's record.
-func (r *run) save(ctx context.Context) error {
+func (r *run) save(ctx context.Context) error { return r.write(ctx, r.record) }
+
+// write writes the record of a run.
+func (l *Layer) write(ctx context.Context, record schemas.Run) error {
 	cell := schemas.Cell{
-		Key: schemas.RunKey(r.record.Number), Column: schemas.ColumnValue, Stamp: r.record.Number,
-		Value: schemas.EncodeJSON(r.record),
+		Key: schemas.RunKey(record.Number), Column: schemas.ColumnValue, Stamp: record.Number,
+		Value: schemas.EncodeJSON(record),
 	}
-	if err := r.Views.Put(ctx, cell); err != nil {
-		return fmt.Errorf("write record of run %d: %w", r.record.Number, err)
+	if err := l.Views.Put(ctx, cell); err != nil {
+		return fmt.Errorf("write record of run %d: %w", record.Number, err)
+	}
+	return nil
+}
+
+// settle says of the runs before number that look as if they were in work what
+// became of them: the lease is ours, so their processes are gone, or have been
+// silent for so long. One that was only silent writes its record again when it
+// goes on.
+func (l *Layer) settle(ctx context.Context, number int64) error {
+	published, _, err := l.published(ctx)
+	if err != nil {
+		return err
+	}
+	var open []schemas.Run
+	err = l.Views.Scan(ctx, schemas.TableRuns, "", "~", func(row schemas.Row) error {
+		c, _ := row.Cell(schemas.ColumnValue)
+		record, err := schemas.DecodeJSON[schemas.Run](c.Value)
+		if err == nil && record.State == schemas.RunRunning {
+			open = append(open, record)
+		}
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("read the runs before run %d: %w", number, err)
+	}
+	for _, record := range open {
+		if g, ok := published.Generation(record.Number); ok {
+			record.State, record.Generation = schemas.RunPublished, &g
+		} else {
+			record.State = schemas.RunFailed
+			record.Error = fmt.Sprintf("its process ended before it did; run %d found it so", number)
+		}
+		if err := l.write(ctx, record); err != nil {
+			return err
+		}
 	}
 	return nil
 }
