@@ -85,7 +85,7 @@ func (c *calls) goesOn(p *portal, how string) {
 	run := p.batch()
 	compare(p.T, how+", after a batch run", c.answers(p), c.count(c.all()))
 	p.stop()
-	for id := range c.archived(p, run) {
+	for id := range c.archived(p, run).ids {
 		if _, sent := c.deeds[id]; !sent {
 			p.Errorf("%s, the archive has %s, which nobody sent", how, id)
 		}

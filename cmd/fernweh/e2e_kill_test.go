@@ -23,6 +23,7 @@ import (
 	"fernweh/schemas"
 
 	"github.com/apache/arrow/go/v15/arrow"
+	"google.golang.org/protobuf/proto"
 )
 
 // A deed is what one message id stands for.
@@ -222,6 +223,7 @@ func TestNothingAcknowledgedIsLost(t *testing.T) {
 	ctx, enough := context.WithCancel(t.Context())
 	sent := make(chan error, 1)
 	go func() { sent <- segment.drip(ctx, c) }()
+	witness := c.witness(ctx, p, rand.New(rand.NewPCG(s, 3)))
 	published, cutOff := p.killAgainAndAgain(rand.New(rand.NewPCG(s, 2)), 20)
 	p.up()
 	enough()
@@ -245,13 +247,14 @@ func TestNothingAcknowledgedIsLost(t *testing.T) {
 
 	there := c.archived(p, run)
 	for id := range segment.told {
-		if !there[id] {
+		if !there.ids[id] {
 			t.Errorf("%s was acknowledged and is not in the archive", id)
 		}
 	}
-	want := c.count(there)
+	want := c.count(there.ids)
 	compare(t, "speed and batch together", live, want)
 	compare(t, "the last batch run", exact, want)
+	(<-witness).holds(t, there)
 }
 
 // killAgainAndAgain starts and kills the portal. One life in four ends soon after
@@ -410,14 +413,14 @@ func compare(t *testing.T, who string, got, want *tally) {
 }
 
 // archived reads the archive up to a run's cut, checks that the files are a
-// chain that has every offset once, and returns the ids in it.
-func (c *calls) archived(p *portal, run int64) map[string]bool {
+// chain that has every offset once, and returns what is in it.
+func (c *calls) archived(p *portal, run int64) *ledger {
 	p.Helper()
 	files, err := embedded.OpenFiles(filepath.Join(p.dir, "archive"))
 	if err != nil {
 		p.Fatal(err)
 	}
-	ids := map[string]bool{}
+	log := &ledger{ids: map[string]bool{}, records: map[int32][]schemas.Record{}}
 	var rows, number int64
 	for partition := range int32(partitions) {
 		names, err := files.List(p.Context(), fmt.Sprintf("events/p%04d/", partition))
@@ -433,7 +436,7 @@ func (c *calls) archived(p *portal, run int64) map[string]bool {
 			if span.Partition != partition || span.First != next || ended {
 				p.Fatalf("%s holds partition %d from offset %d; the chain goes on at %d (ended: %v)", name, span.Partition, span.First, next, ended)
 			}
-			rows += c.scan(p, files, archive.FileSpan{Name: name, Span: span}, ids)
+			rows += c.scan(p, files, archive.FileSpan{Name: name, Span: span}, log)
 			next, ended = span.Next, span.Cut == run
 			number++
 		}
@@ -441,16 +444,16 @@ func (c *calls) archived(p *portal, run int64) map[string]bool {
 			p.Errorf("the chain of partition %d does not reach cut %d", partition, run)
 		}
 	}
-	p.Logf("the archive has %d rows of %d ids in %d files", rows, len(ids), number)
-	if rows == int64(len(ids)) {
+	p.Logf("the archive has %d rows of %d ids in %d files", rows, len(log.ids), number)
+	if rows == int64(len(log.ids)) {
 		p.Error("no call is twice in the log: that shows too little")
 	}
-	return ids
+	return log
 }
 
 // scan reads one file: offsets ascend within its span, and each id is what was
 // sent under it.
-func (c *calls) scan(p *portal, files archive.Files, f archive.FileSpan, ids map[string]bool) (rows int64) {
+func (c *calls) scan(p *portal, files archive.Files, f archive.FileSpan, log *ledger) (rows int64) {
 	p.Helper()
 	last := f.First - 1
 	var reader schemas.RowReader
@@ -474,7 +477,9 @@ func (c *calls) scan(p *portal, files archive.Files, f archive.FileSpan, ids map
 					r.Event.GetOrder().GetAmount(), d)
 			}
 			last = r.Offset
-			ids[r.Event.Id] = true
+			log.ids[r.Event.Id] = true
+			r.Partition, r.Event = f.Partition, proto.Clone(r.Event).(*schemas.Event)
+			log.records[r.Partition] = append(log.records[r.Partition], r)
 			rows++
 		}
 		return nil

@@ -330,6 +330,7 @@ func TestRealNothingAcknowledgedIsLost(t *testing.T) {
 	sent := make(chan error, 1)
 	go func() { sent <- segment.drip(ctx, calls) }()
 	c.batch() // from here on there is a model, and speed decides
+	witness := calls.witness(ctx, c.portal, rand.New(rand.NewPCG(s, 3)))
 
 	random := rand.New(rand.NewPCG(s, 2))
 	const alone = 3
@@ -373,7 +374,7 @@ func TestRealNothingAcknowledgedIsLost(t *testing.T) {
 	t.Logf("%d calls, %d of them known to be safe, %d unknown; %d batch runs published in between",
 		len(calls.ids), len(segment.told), len(segment.fails), published)
 	t.Logf("seconds from the kill to the next event in the answers (index, elastic: to the last decision in the documents)\n%s", table(times))
-	c.counts(calls, segment)
+	(<-witness).holds(t, c.counts(calls, segment))
 }
 
 // killTogether kills all servers at once, starts them together, and kills layers
@@ -396,8 +397,8 @@ func (c *cluster) killTogether(vs []victim, random *rand.Rand) {
 }
 
 // counts holds the archive, the merged answers and the documents against what
-// was sent.
-func (c *cluster) counts(calls *calls, segment *sender) {
+// was sent, and gives the archive.
+func (c *cluster) counts(calls *calls, segment *sender) *ledger {
 	c.Helper()
 	calls.probe(c.portal)
 	live := calls.answers(c.portal)
@@ -408,13 +409,14 @@ func (c *cluster) counts(calls *calls, segment *sender) {
 	c.layers["archive"].stop()
 	there := calls.archived(c.portal, run)
 	for id := range segment.told {
-		if !there[id] {
+		if !there.ids[id] {
 			c.Errorf("%s was acknowledged and is not in the archive", id)
 		}
 	}
-	want := calls.count(there)
+	want := calls.count(there.ids)
 	compare(c.T, "speed and batch together", live, want)
 	compare(c.T, "the last batch run", exact, want)
+	return there
 }
 
 // noDecisionIsDoubled: of every decision there is one document, however often it
