@@ -137,6 +137,8 @@ func (c Config) sarama(ctx context.Context) (*sarama.Config, error) {
 	s.Consumer.MaxProcessingTime = time.Second // a handler that writes to a store; beyond it the fetch is given up
 	s.Consumer.Offsets.Initial = sarama.OffsetOldest
 	s.Consumer.Group.ResetInvalidOffsets = false // never skip
+	// Nobody reads for so long what a member had that was killed. Brokers take no less by default.
+	s.Consumer.Group.Session.Timeout = 6 * time.Second
 	s.Consumer.Group.Heartbeat.Interval = time.Second
 	s.Consumer.Group.Rebalance.Timeout = 20 * time.Second // below Net.ReadTimeout, which cuts a join
 	s.Consumer.Group.Rebalance.Retry.Max, s.Consumer.Group.Rebalance.Retry.Backoff = attempts, pause
