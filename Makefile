@@ -23,8 +23,10 @@ REAL_PACKAGES ?= ./infra/native/... ./infra/kafka/... ./infra/hbase/... ./infra/
 REAL_FLAGS    ?= -p 1 -timeout 20m
 REAL_KILLS    ?= -p 2 -timeout 25m -run 'Real|OnHBase' ./cmd/promise ./cmd/fernweh
 
-# Servers of its own, which it always stops; a test that is skipped is a failure.
+# Servers of its own, which it always stops; a test that is skipped is a failure. Compiled
+# first, since -p would give the compiler as few cores as the tests.
 test-real: deps deps-real bin/servers
+	$(GO) test -count=1 -run '^$$' $(REAL_PACKAGES) ./cmd/promise ./cmd/fernweh >/dev/null
 	bin/servers test $(REAL_FLAGS) $(REAL_PACKAGES)
 	bin/servers test $(REAL_KILLS)
 
