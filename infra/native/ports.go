@@ -5,7 +5,10 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"os"
+	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 )
@@ -33,10 +36,20 @@ func DefaultPorts(k Kind) Ports {
 const firstFree, lastFree = 30000, 32767
 
 // FreePorts are ports that nobody listens on now, for one more server of a kind.
+// They stay reserved until this process ends: no other one that asks gets them
+// before the server listens, or while it is killed.
 func FreePorts(k Kind) (Ports, error) {
+	cache, err := cacheDir()
+	if err != nil {
+		return nil, err
+	}
+	reservations := filepath.Join(cache, "ports")
+	if err := os.MkdirAll(reservations, 0o755); err != nil {
+		return nil, err
+	}
 	p := make(Ports)
 	for _, l := range k.trait().listeners {
-		port, err := freePort(p)
+		port, err := freePort(reservations)
 		if err != nil {
 			return nil, fmt.Errorf("find a port for %s of %s: %w", l.name, k, err)
 		}
@@ -45,12 +58,12 @@ func FreePorts(k Kind) (Ports, error) {
 	return p, nil
 }
 
-// freePort draws a port that nobody listens on and that is not taken yet.
-func freePort(taken Ports) (int, error) {
+// freePort draws a port that nobody listens on and that is not reserved yet.
+func freePort(reservations string) (int, error) {
 	var last error
 	for range 200 {
 		port := firstFree + rand.IntN(lastFree-firstFree+1)
-		if slices.Contains(taken.numbers(), port) {
+		if last = reserve(reservations, port); last != nil {
 			continue
 		}
 		if last = vacant(port); last == nil {
@@ -58,6 +71,21 @@ func freePort(taken Ports) (int, error) {
 		}
 	}
 	return 0, fmt.Errorf("none between %d and %d: %w", firstFree, lastFree, last)
+}
+
+// reserve keeps a port for this process, by a lock on a file of its own in a
+// folder. The file stays open, for the kernel to give the lock back when the
+// process has ended, however it did; the servers do not inherit it.
+func reserve(dir string, port int) error {
+	name := filepath.Join(dir, strconv.Itoa(port))
+	file, err := syscall.Open(name, syscall.O_RDWR|syscall.O_CREAT|syscall.O_CLOEXEC, 0o644)
+	if err != nil {
+		return fmt.Errorf("open %s: %w", name, err)
+	}
+	if err := syscall.Flock(file, syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		return errors.Join(fmt.Errorf("port %d is reserved: lock %s: %w", port, name, err), syscall.Close(file))
+	}
+	return nil
 }
 
 // complete checks ports that somebody gave and adds the defaults to them.

@@ -144,7 +144,8 @@ func TestOptionsAreChecked(t *testing.T) {
 
 // TestFreePortsAreFree: and none of them is given twice, nor a default one that servers-up may want.
 func TestFreePortsAreFree(t *testing.T) {
-	for _, kind := range native.Kinds() {
+	given := map[int]bool{}
+	for _, kind := range slices.Repeat(native.Kinds(), 20) { // without a reservation, some would come twice
 		ports, err := native.FreePorts(kind)
 		if err != nil {
 			t.Fatal(err)
@@ -156,6 +157,10 @@ func TestFreePortsAreFree(t *testing.T) {
 			if port == native.DefaultPorts(kind)[name] {
 				t.Errorf("the free port %s of %s is the default one", name, kind)
 			}
+			if given[port] {
+				t.Errorf("port %d is given a second time, for %s of %s", port, name, kind)
+			}
+			given[port] = true
 		}
 	}
 }
