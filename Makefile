@@ -20,7 +20,7 @@ test: deps
 # What needs the real servers: the adapters' packages whole, and the promise and the
 # end-to-end tests on servers that they kill themselves.
 REAL_PACKAGES ?= ./infra/native/... ./infra/kafka/... ./infra/hbase/... ./infra/elastic/...
-REAL_FLAGS    ?= -p 1 -timeout 20m
+REAL_FLAGS    ?= -p 2 -timeout 20m
 REAL_KILLS    ?= -p 2 -timeout 25m -run 'Real|OnHBase' ./cmd/promise ./cmd/fernweh
 
 # Servers of its own, which it always stops; a test that is skipped is a failure. Compiled
