@@ -382,8 +382,7 @@ func (c *calls) answers(p *portal) *tally {
 			t.add(device, m.Currency, m.Booked)
 		}
 	}
-	from, to := c.from.Add(-time.Hour), time.Now().Add(time.Hour)
-	w := read[window](p, "/v1/kpis?"+url.Values{"from": {from.UTC().Format(time.RFC3339)}, "to": {to.UTC().Format(time.RFC3339)}}.Encode())
+	w := read[window](p, c.numbersPath())
 	t.portal = map[string]int64{"identify": t.portal["identify"]} // of which there is no measure
 	for measure, kind := range map[string]string{"events": "events", "views": "offer_view", "searches": "search", "carts": "cart",
 		"bookings": "booking", "pages": "page"} {

@@ -16,8 +16,6 @@ import (
 	"fernweh/model/visitor"
 	"fernweh/schemas"
 	"fernweh/serving"
-
-	"google.golang.org/protobuf/proto"
 )
 
 // A witness asks for one visitor after the other, and now and then for the
@@ -120,7 +118,7 @@ func holdsVisitor(t *testing.T, device string, told []serving.Visitor, events []
 	cell, next, last := new(visitor.Cell), 0, int64(-1)
 	for _, v := range told {
 		for next < len(events) && events[next].Offset < v.Provenance.Through {
-			e := proto.Clone(events[next].Event).(*schemas.Event)
+			e := events[next].Event
 			cell.Fold(e, visitor.HashID(e.Id), visitor.HashDevice(e.Device), nobody)
 			next++
 		}
