@@ -7,9 +7,10 @@ import (
 
 // What the tests hold that no caller needs.
 var (
-	Excerpt  = excerpt
-	Property = property
-	Vacant   = vacant
+	Excerpt     = excerpt
+	HBaseServes = hbaseServes
+	Property    = property
+	Vacant      = vacant
 )
 
 // CheckSums holds the jars of a folder against checksums.

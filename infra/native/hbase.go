@@ -1,21 +1,51 @@
 package native
 
 import (
+	"bytes"
 	"context"
+	"os"
 	"path/filepath"
+	"regexp"
 	"time"
 )
 
 func hbaseTrait() trait {
 	return trait{
 		listeners: []listener{{"zookeeper", 22181}, {"master", 26000}, {"region", 26020}},
-		// Its ports are open long before hbase:meta is assigned, so the master's own word counts.
-		ready:     func(_ context.Context, s *Server) bool { return said(s.dir, "Master has completed initialization") },
+		ready: func(_ context.Context, s *Server) bool {
+			log, _ := os.ReadFile(s.Log()) // none yet: it does not serve
+			return hbaseServes(log)
+		},
 		prepare:   prepareHBase,
 		arguments: hbaseArguments,
 		start:     4 * time.Minute,
 		stop:      time.Minute,
 	}
+}
+
+// What the master says of the server that it found dead, by the number of the procedure.
+var (
+	crashFound   = regexp.MustCompile(`Scheduled ServerCrashProcedure pid=(\d+) `)
+	crashSettled = regexp.MustCompile(`Finished pid=(\d+), state=\w+; ServerCrashProcedure `)
+)
+
+// hbaseServes reads from the log of a start whether tables are served. The ports
+// are open long before hbase:meta is, and after a crash the master is ready
+// before the regions are that it found unserved: so its own words count.
+func hbaseServes(log []byte) bool {
+	if !bytes.Contains(log, []byte("Master has completed initialization")) {
+		return false
+	}
+	settled := make(map[string]bool)
+	for _, m := range crashSettled.FindAllSubmatch(log, -1) {
+		settled[string(m[1])] = true
+	}
+	for _, m := range crashFound.FindAllSubmatch(log, -1) {
+		if !settled[string(m[1])] {
+			return false
+		}
+	}
+	return true
 }
 
 func prepareHBase(_ context.Context, s *Server, _ artifact) error {

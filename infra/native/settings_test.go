@@ -264,6 +264,37 @@ func openSecret(t *testing.T, dir string) native.Secret {
 	return s
 }
 
+func TestHBaseServes(t *testing.T) {
+	const (
+		ready     = "INFO [master] HMaster Master has completed initialization 9.1sec"
+		found     = "INFO [master] AssignmentManager Scheduled ServerCrashProcedure pid=37 for 127.0.0.1,26020,1795 (carryingMeta=true)"
+		part      = "INFO [PEWorker-3] ProcedureExecutor Finished pid=39, ppid=37, state=SUCCESS; SplitWALRemoteProcedure 127.0.0.1 in 0.1 sec"
+		other     = "INFO [PEWorker-3] ProcedureExecutor Finished pid=3, state=SUCCESS; ServerCrashProcedure 127.0.0.1,26020,1794 in 43 sec"
+		recovered = "INFO [PEWorker-3] ProcedureExecutor Finished pid=37, state=SUCCESS; ServerCrashProcedure 127.0.0.1,26020,1795 in 11 sec"
+	)
+	tests := []struct {
+		name string
+		log  []string
+		want bool
+	}{
+		{"no log", nil, false},
+		{"a first start", []string{ready}, true},
+		{"a master that begins", []string{found, part}, false},
+		{"regions back before the master", []string{found, part, recovered}, false},
+		{"the master before the regions", []string{found, part, ready}, false},
+		{"of two dead servers one is settled", []string{found, part, ready, other}, false},
+		{"the master first, then the regions", []string{found, part, ready, recovered}, true},
+		{"the regions first, then the master", []string{found, other, recovered, ready}, true},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			if got := native.HBaseServes([]byte(strings.Join(test.log, "\n") + "\n")); got != test.want {
+				t.Errorf("serves: %t, want %t, by the log\n%s", got, test.want, strings.Join(test.log, "\n"))
+			}
+		})
+	}
+}
+
 func TestExcerpt(t *testing.T) {
 	numbered := func(n int) (lines []string) {
 		for i := range n {
