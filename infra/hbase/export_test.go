@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"strconv"
+	"sync/atomic"
+	"time"
 
 	"github.com/tsuna/gohbase/pb"
 
@@ -46,16 +48,18 @@ var (
 	Families   = families
 )
 
-// Try repeats attempt like a call of views with such a deadline and patience;
-// silences counts the attempts that no answer came to.
-func Try(ctx context.Context, cfg Config, closing <-chan struct{}, attempt func(context.Context) error) (silences int, err error) {
+// Try repeats attempt like a call of views with such a deadline and patience.
+func Try(ctx context.Context, cfg Config, closing <-chan struct{}, attempt func(context.Context) error) error {
 	t := tries{
-		deadline: cfg.Deadline, patience: cfg.Patience, closing: closing,
-		again: func() {}, silence: func(context.Context) { silences++ },
+		deadline: cfg.Deadline, patience: cfg.Patience, closing: closing, again: func() {},
 		why: func(context.Context) error { return errors.New("nobody is there") },
 	}
-	err = t.do(ctx, attempt)
-	return silences, err
+	return t.do(ctx, attempt)
+}
+
+// LookOut looks after a client until ctx is done.
+func LookOut(ctx context.Context, deadline time.Duration, asked *atomic.Int64, probe func(context.Context) error, renew func(context.Context)) {
+	lookout{deadline, asked, probe, renew}.run(ctx)
 }
 
 // ErrOverwritten is what a lost swap ends with whose trace is gone.

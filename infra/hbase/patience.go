@@ -29,7 +29,6 @@ type tries struct {
 	deadline, patience time.Duration                   // for one attempt, and for all of them
 	closing            <-chan struct{}                 // ends the pauses; nil: nothing does
 	again              func()                          // told of each attempt that failed and is made again
-	silence            func(ctx context.Context)       // told of each attempt that no answer came to
 	why                func(ctx context.Context) error // asked when there is no more patience; nil: it can't tell
 }
 
@@ -38,9 +37,6 @@ func (t tries) do(ctx context.Context, attempt func(context.Context) error) erro
 	begun, last := time.Now(), error(nil)
 	for pause := firstPause; ; pause = min(2*pause, longestPause) {
 		err := once(ctx, t.deadline, attempt)
-		if errors.Is(err, errNoAnswer) || errors.Is(err, context.DeadlineExceeded) {
-			t.silence(ctx)
-		}
 		switch {
 		case err == nil:
 			return nil
@@ -90,8 +86,8 @@ func once(ctx context.Context, deadline time.Duration, attempt func(context.Cont
 func persist(ctx context.Context, cfg Config, attempt func(context.Context) error) error {
 	t := tries{
 		deadline: tablesWithin, patience: cfg.Patience,
-		again: func() {}, silence: func(context.Context) {},
-		why: func(ctx context.Context) error { return probe(ctx, cfg) },
+		again: func() {},
+		why:   func(ctx context.Context) error { return probe(ctx, cfg) },
 	}
 	return t.do(ctx, attempt)
 }
@@ -116,6 +112,11 @@ var errRefused = errors.New("refused")
 // java is how gohbase, and its procedures, hand on what the server threw. A
 // stack trace follows the line.
 var java = regexp.MustCompile(`(?:HBase Java exception|procedure exception:) (?:[\w$]+\.)*([\w$]+):\s*([^\n]*)`)
+
+// isAnswer says whether a call that ended so had an answer, were it a refusal.
+func isAnswer(err error) bool {
+	return err == nil || errors.Is(err, gohbase.TableNotFound) || java.MatchString(err.Error())
+}
 
 // isJava says whether err is an answer of the server of a class.
 func isJava(err error, class string) bool {

@@ -41,8 +41,8 @@ type Views struct {
 	inFlight *semaphore.Weighted // of rows, see weigh
 
 	connection atomic.Pointer[connection]
-	asked      atomic.Int64 // UnixNano of the first question since the last answer; 0: there is none
-	renewing   sync.Mutex   // held while the connection is replaced
+	asked      atomic.Int64 // see lookout
+	unwatch    func()       // ends the lookout, and waits for that
 
 	mu      sync.Mutex     // guards closed, and that calls grows only before it
 	closed  bool           // guarded by mu
@@ -115,6 +115,7 @@ func open(ctx context.Context, cfg Config, r prometheus.Registerer) (*Views, err
 		closing: make(chan struct{}),
 	}
 	v.connection.Store(c)
+	v.watch()
 	if err := v.serves(ctx); err != nil {
 		return nil, errors.Join(err, v.Close())
 	}
@@ -181,9 +182,8 @@ func (v *Views) Close() error {
 		return nil
 	}
 	close(v.closing)
-	v.renewing.Lock() // whoever replaces the connection has done so, and nobody will
+	v.unwatch() // from here on nobody replaces the connection
 	v.connection.Load().client.Close()
-	v.renewing.Unlock()
 	v.calls.Wait()
 	return nil
 }
@@ -210,53 +210,57 @@ func (v *Views) enter(ctx context.Context, o operation) (leave func(error), err 
 func (v *Views) tries(o operation, deadline time.Duration) tries {
 	return tries{
 		deadline: deadline, patience: v.cfg.Patience, closing: v.closing,
-		again: o.again.Inc, silence: v.suspect,
-		why: func(ctx context.Context) error { return probe(ctx, v.cfg) },
+		again: o.again.Inc, why: func(ctx context.Context) error { return probe(ctx, v.cfg) },
 	}
 }
 
 // ask sends a call and notes whether an answer comes.
 func (v *Views) ask(ctx context.Context, call hrpc.Call) (msg proto.Message, err error) {
-	v.asked.CompareAndSwap(0, time.Now().UnixNano())
-	rpc := v.connection.Load().rpc
-	if b, ok := call.(hrpc.Batchable); ok && !b.SkipBatch() {
-		msg, err = rpc.SendRPC(call)
-	} else {
-		msg, err = apart(ctx, rpc, call)
-	}
-	if err == nil {
+	now := time.Now().UnixNano()
+	first := v.asked.CompareAndSwap(0, now)
+	msg, err = v.connection.Load().send(ctx, call)
+	switch {
+	case isAnswer(err):
 		v.asked.Store(0)
+	case first && errors.Is(err, context.Canceled): // nobody waits for it any more
+		v.asked.CompareAndSwap(now, 0)
 	}
 	return msg, err
 }
 
-// suspect is called where no answer came: after two deadlines without any, the
-// client is looked after. The caller does not wait for that.
-func (v *Views) suspect(ctx context.Context) {
-	asked := v.asked.Load()
-	if asked == 0 || time.Since(time.Unix(0, asked)) < 2*v.cfg.Deadline || !v.renewing.TryLock() {
-		return
+// send hands a call to gohbase.
+func (c *connection) send(ctx context.Context, call hrpc.Call) (proto.Message, error) {
+	if b, ok := call.(hrpc.Batchable); ok && !b.SkipBatch() {
+		return c.rpc.SendRPC(call)
 	}
-	v.calls.Add(1) // the caller is one, so Close is waiting or yet to come
-	go func() {
-		defer v.calls.Done()
-		defer v.renewing.Unlock()
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), openWithin)
-		defer cancel()
-		v.renew(ctx)
-	}()
+	return apart(ctx, c.rpc, call)
 }
 
-// renew replaces the client if the server can be reached. gohbase looks ever
-// more rarely for a server that was away for long, and never gives up a
-// connection whose other end is gone without a word, as long as it is written to.
-func (v *Views) renew(ctx context.Context) {
-	if probe(ctx, v.cfg) != nil || v.isClosed() {
-		return
+// watch looks after the client until unwatch.
+func (v *Views) watch() {
+	l := lookout{
+		deadline: v.cfg.Deadline, asked: &v.asked,
+		probe: func(ctx context.Context) error { return probe(ctx, v.cfg) }, renew: v.renew,
 	}
+	ctx, stop := context.WithCancel(context.Background())
+	var watching sync.WaitGroup
+	watching.Go(func() { l.run(ctx) })
+	v.unwatch = func() {
+		stop()
+		watching.Wait()
+	}
+}
+
+// renew puts a new client in the place of the old one if it is answered. Who
+// waits with the old one tries again with the new.
+func (v *Views) renew(ctx context.Context) {
 	fresh, err := newConnection(v.cfg)
 	if err != nil {
-		return // the old one stays, and the next who waits in vain comes here again
+		return // the old one stays, and this is tried again
+	}
+	if err := v.answers(ctx, fresh); err != nil || v.asked.Load() == 0 {
+		fresh.client.Close()
+		return
 	}
 	old := v.connection.Swap(fresh)
 	v.asked.Store(0)
@@ -264,10 +268,16 @@ func (v *Views) renew(ctx context.Context) {
 	v.metrics.renewed.Inc()
 }
 
-func (v *Views) isClosed() bool {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	return v.closed
+// answers asks for a row that every reader needs.
+func (v *Views) answers(ctx context.Context, c *connection) error {
+	ctx, cancel := context.WithTimeout(ctx, v.cfg.Deadline)
+	defer cancel()
+	key := schemas.KeyPublished
+	call, err := hrpc.NewGet(ctx, []byte(v.cfg.table(key.Table)), []byte(key.Row))
+	if err == nil {
+		_, err = c.send(ctx, call)
+	}
+	return err
 }
 
 // each runs do for the numbers below n, side by side as far as there is room in
