@@ -12,6 +12,7 @@ import (
 
 	"fernweh/infra/hbase"
 	"fernweh/infra/native"
+	"fernweh/schemas"
 )
 
 var (
@@ -35,18 +36,31 @@ func TestMergedEqualsFoldOnHBase(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { server.Kill() })
-	store, err := hbase.Open(t.Context(), hbase.Config{Quorum: []string{server.Addr()}, Patience: 3 * time.Minute}, nil)
+	// More patient than any start takes: when the server does not come back, it is
+	// the killer that says why, and its word ends the history.
+	store, err := hbase.Open(t.Context(), hbase.Config{Quorum: []string{server.Addr()}, Patience: 2 * server.Patience()}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { store.Close() })
 
+	ctx, abandon := context.WithCancelCause(t.Context())
+	defer abandon(nil)
 	killed := make(chan error, 1)
-	go func() { killed <- killAgain(t.Context(), server, *realKills) }()
+	go func() {
+		err := killAgain(ctx, server, store, *realKills)
+		if err != nil {
+			abandon(err)
+		}
+		killed <- err
+	}()
 	h := &house{Views: store}
 	done := false
 	for seed := uint64(1); !done || seed <= uint64(*realHistories); seed++ {
-		if w, err := live(t.Context(), seed, lawful, h.open); err != nil {
+		if w, err := live(ctx, seed, lawful, h.open); err != nil {
+			if ctx.Err() != nil {
+				err = context.Cause(ctx)
+			}
 			t.Fatalf("history %d, after %d turns, the last of them\n%s\n%v", seed, len(w.story),
 				strings.Join(w.story[max(0, len(w.story)-12):], "\n"), err)
 		}
@@ -62,9 +76,13 @@ func TestMergedEqualsFoldOnHBase(t *testing.T) {
 	}
 }
 
-// killAgain kills the server and starts it again, a few seconds apart.
-func killAgain(ctx context.Context, server *native.Server, times int) error {
+// killAgain kills the server and starts it again, each time after it was heard for
+// up to three seconds: a history is to be cut short, and to go on.
+func killAgain(ctx context.Context, server *native.Server, store *hbase.Views, times int) error {
 	for i := range times {
+		if _, err := store.Get(ctx, schemas.KeyPublished); err != nil {
+			return fmt.Errorf("it serves, and is not heard, after kill %d: %w", i, err)
+		}
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
