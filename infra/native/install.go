@@ -46,6 +46,12 @@ func (s *Server) Fetched() bool {
 	return err == nil
 }
 
+// Fetch puts the server's artifacts into the cache, or checks what is there.
+func (s *Server) Fetch(ctx context.Context) error {
+	_, err := install(ctx, s.kind, s.cache)
+	return err
+}
+
 // install gives the artifact of a server, from the cache or through Maven. Its
 // jars are held against their checksums every time, which costs a few tenths of a
 // second and finds what was damaged or slipped in since.

@@ -38,8 +38,10 @@ const usage = `usage: servers [flags] COMMAND
   status [NAME ...]   what runs, where
   logs [NAME ...]     what they said since their last start
   env [NAME ...]      what a shell evaluates so that go test finds them
+  fetch [NAME ...]    get what they need and start none
   sums [NAME ...]     fetch what the poms name and write the checksums into the tree
-  test ARGUMENT ...   go test with these arguments on servers of its own; a test that is skipped is a failure
+  test ARGUMENT ...   go test with these arguments on servers of its own; a test that is skipped is a failure.
+                      Behind -- follow the arguments of another go test, which runs beside it
 
 NAME is kafka, hbase or elastic; without one, all of them.
 `
@@ -58,6 +60,7 @@ type command func(context.Context, settings, []native.Kind) error
 // commands is the table of contents.
 func commands() map[string]command {
 	return map[string]command{
+		"fetch":  each(fetch),
 		"up":     each(up),
 		"down":   each(down),
 		"kill":   each(kill),
@@ -181,14 +184,24 @@ func inTurn(do func(settings, *native.Server) error) command {
 	}
 }
 
+// fetch gets what a server needs, if it is not there yet.
+func fetch(ctx context.Context, s settings, server *native.Server) error {
+	tellFetch(s, server)
+	return server.Fetch(ctx)
+}
+
+func tellFetch(s settings, server *native.Server) {
+	if !server.Fetched() {
+		fmt.Fprintf(s.out, "%-8s fetching the jars of version %s with Maven, once\n", server.Kind(), server.Kind().Version())
+	}
+}
+
 func up(ctx context.Context, s settings, server *native.Server) error {
 	before, err := server.State()
 	if err != nil {
 		return err
 	}
-	if !server.Fetched() {
-		fmt.Fprintf(s.out, "%-8s fetching the jars of version %s with Maven, once\n", server.Kind(), server.Kind().Version())
-	}
+	tellFetch(s, server)
 	begin := time.Now()
 	if err := server.Start(ctx); err != nil {
 		return err

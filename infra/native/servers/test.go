@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -24,10 +25,12 @@ import (
 // test runs go test beside servers of its own: in a new folder, on free ports,
 // bound to this process. So it disturbs none that runs by hand, finds nothing of
 // an earlier run, and leaves none behind, however it ends. After a failure the
-// folder stays, for its logs.
+// folder stays, for its logs. Arguments apart by -- are those of several go test,
+// which run side by side.
 func test(ctx context.Context, s settings, args []string) error {
-	if len(args) == 0 {
-		return errors.New("test which packages? Name them as for go test")
+	runs := split(args, "--")
+	if slices.ContainsFunc(runs, func(run []string) bool { return len(run) == 0 }) {
+		return errors.New("test which packages? Name them as for go test, those of another one behind --")
 	}
 	if err := os.MkdirAll(s.data, 0o755); err != nil {
 		return err
@@ -36,14 +39,23 @@ func test(ctx context.Context, s settings, args []string) error {
 	if err != nil {
 		return err
 	}
-	err = testIn(ctx, s, dir, args)
+	err = testIn(ctx, s, dir, runs)
 	if err != nil {
 		return fmt.Errorf("%w; the servers' logs are in %s", err, dir)
 	}
 	return os.RemoveAll(dir)
 }
 
-func testIn(ctx context.Context, s settings, dir string, args []string) (err error) {
+// split parts what lies between the marks.
+func split(args []string, mark string) [][]string {
+	i := slices.Index(args, mark)
+	if i < 0 {
+		return [][]string{args}
+	}
+	return append([][]string{args[:i]}, split(args[i+1:], mark)...)
+}
+
+func testIn(ctx context.Context, s settings, dir string, runs [][]string) (err error) {
 	servers, err := startAll(ctx, s, dir)
 	defer func() { err = errors.Join(err, stopAll(servers)) }()
 	if err != nil {
@@ -57,7 +69,41 @@ func testIn(ctx context.Context, s settings, dir string, args []string) (err err
 		}
 		env = append(env, more...)
 	}
-	return goTest(ctx, s, env, args)
+	return goTests(ctx, s, env, runs)
+}
+
+// goTests runs several go test side by side and fails if one does, if a test was
+// skipped, or if there was none. A failure ends none of the others.
+func goTests(ctx context.Context, s settings, variables []string, runs [][]string) error {
+	out := &shared{w: s.out}
+	tallies, errs := make([]tally, len(runs)), make([]error, len(runs))
+	var wait sync.WaitGroup
+	for i, args := range runs {
+		wait.Go(func() { tallies[i], errs[i] = goTest(ctx, out, variables, args) })
+	}
+	wait.Wait()
+	var all tally
+	for _, t := range tallies {
+		all.passed += t.passed
+		all.skipped = append(all.skipped, t.skipped...)
+	}
+	fmt.Fprintf(out, "%d tests passed, %d were skipped\n", all.passed, len(all.skipped))
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	return all.judge()
+}
+
+// shared is a writer of several who write whole lines.
+type shared struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+func (s *shared) Write(b []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.w.Write(b)
 }
 
 // startAll starts every server. What it gives is to be stopped, even with an error.
@@ -89,8 +135,8 @@ func stopAll(servers []*native.Server) error {
 	return errors.Join(errs...)
 }
 
-// goTest runs go test and fails if it does, if a test was skipped, or if there was none.
-func goTest(ctx context.Context, s settings, variables, args []string) error {
+// goTest runs go test once.
+func goTest(ctx context.Context, out io.Writer, variables, args []string) (tally, error) {
 	cmd := exec.CommandContext(ctx, env("GO", "go"), append([]string{"test", "-json", "-count=1"}, args...)...)
 	cmd.Env = append(os.Environ(), variables...)
 	cmd.Stderr = os.Stderr
@@ -98,18 +144,18 @@ func goTest(ctx context.Context, s settings, variables, args []string) error {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
 	cmd.WaitDelay = 10 * time.Second
-	out, err := cmd.StdoutPipe()
+	lines, err := cmd.StdoutPipe()
 	if err != nil {
-		return err
+		return tally{}, err
 	}
 	if err := cmd.Start(); err != nil {
-		return fmt.Errorf("run go test: %w", err)
+		return tally{}, fmt.Errorf("run go test: %w", err)
 	}
-	t, err := report(out, s.out)
+	t, err := report(lines, out)
 	if err := errors.Join(cmd.Wait(), err); err != nil {
-		return fmt.Errorf("go test: %w", err)
+		return t, fmt.Errorf("go test: %w", err)
 	}
-	return t.judge()
+	return t, nil
 }
 
 // An event is a line of go test -json.
@@ -138,8 +184,8 @@ func (t tally) judge() error {
 }
 
 // report reads the lines of go test -json and writes what somebody wants to
-// read: a line for each test, all of what failed or was skipped, and go test's closing
-// line for each package.
+// read: of each test how long it took and what it measured, all of what failed or was
+// skipped, and go test's closing line for each package.
 func report(in io.Reader, out io.Writer) (tally, error) {
 	var t tally
 	said := make(map[string]string) // by a test that has not ended yet
@@ -153,7 +199,6 @@ func report(in io.Reader, out io.Writer) (tally, error) {
 			for _, name := range slices.Sorted(maps.Keys(said)) { // what a crash cut short
 				fmt.Fprint(out, said[name])
 			}
-			fmt.Fprintf(out, "%d tests passed, %d were skipped\n", t.passed, len(t.skipped))
 			return t, nil
 		}
 		if err != nil {
@@ -183,7 +228,7 @@ func (t *tally) take(line []byte, said map[string]string, out io.Writer) {
 	case "pass":
 		t.passed++
 		if !strings.Contains(e.Test, "/") {
-			fmt.Fprint(out, lastLine(said[name]))
+			fmt.Fprint(out, figures(said[name]))
 		}
 	case "skip":
 		t.skipped = append(t.skipped, name)
@@ -196,7 +241,13 @@ func (t *tally) take(line []byte, said map[string]string, out io.Writer) {
 	delete(said, name)
 }
 
-// lastLine of what a test said is how long it took.
-func lastLine(text string) string {
-	return text[strings.LastIndexByte(strings.TrimSuffix(text, "\n"), '\n')+1:]
+// figures is what a test that passed has logged, without go test's own marks.
+func figures(text string) string {
+	var kept strings.Builder
+	for line := range strings.Lines(text) {
+		if !strings.HasPrefix(line, "=== ") {
+			kept.WriteString(line)
+		}
+	}
+	return kept.String()
 }
