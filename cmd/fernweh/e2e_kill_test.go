@@ -176,10 +176,10 @@ func (s *sender) hear(out io.Reader) {
 	}
 }
 
-// drip sends calls at a steady pace until the context is done; then the client
-// finishes what it has.
-func (s *sender) drip(ctx context.Context, c *calls) error {
-	pace := time.NewTicker(10 * time.Millisecond)
+// drip sends so many calls a second, in fives, until the context is done; then the
+// client finishes what it has.
+func (s *sender) drip(ctx context.Context, c *calls, perSecond int) error {
+	pace := time.NewTicker(5 * time.Second / time.Duration(perSecond))
 	defer pace.Stop()
 	for {
 		select {
@@ -222,7 +222,7 @@ func TestNothingAcknowledgedIsLost(t *testing.T) {
 	segment := newSender(t, "http://"+p.doors[0])
 	ctx, enough := context.WithCancel(t.Context())
 	sent := make(chan error, 1)
-	go func() { sent <- segment.drip(ctx, c) }()
+	go func() { sent <- segment.drip(ctx, c, 500) }()
 	witness := c.witness(ctx, p, rand.New(rand.NewPCG(s, 3)))
 	published, cutOff := p.killAgainAndAgain(rand.New(rand.NewPCG(s, 2)), 20)
 	p.up()

@@ -328,8 +328,8 @@ func TestRealNothingAcknowledgedIsLost(t *testing.T) {
 	ctx, enough := context.WithCancel(t.Context())
 	defer enough()
 	sent := make(chan error, 1)
-	go func() { sent <- segment.drip(ctx, calls) }()
-	c.batch() // from here on there is a model, and speed decides
+	go func() { sent <- segment.drip(ctx, calls, 200) }() // more would take the cores that the starts need
+	c.batch()                                             // from here on there is a model, and speed decides
 	witness := calls.witness(ctx, c.portal, rand.New(rand.NewPCG(s, 3)))
 
 	random := rand.New(rand.NewPCG(s, 2))

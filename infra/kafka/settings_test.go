@@ -273,21 +273,28 @@ func TestWhatAnEarlierReleaseDeclaredIsRaised(t *testing.T) {
 				t.Fatalf("topic with %v: got %v", topic.Config, err)
 			}
 		}
-		var kept string
-		administer(t, cfg, func(admin sarama.ClusterAdmin) error {
-			entries, err := admin.DescribeConfig(sarama.ConfigResource{
-				Type: sarama.TopicResource, Name: cfg.Topic(decisions.Name), ConfigNames: []string{"retention.ms"},
+		kept, want := "", decisions.Config["retention.ms"]
+		tick := time.NewTicker(50 * time.Millisecond)
+		defer tick.Stop()
+		// A broker takes a change before it goes by it.
+		for late := time.After(30 * time.Second); kept != want; {
+			administer(t, cfg, func(admin sarama.ClusterAdmin) error {
+				entries, err := admin.DescribeConfig(sarama.ConfigResource{
+					Type: sarama.TopicResource, Name: cfg.Topic(decisions.Name), ConfigNames: []string{"retention.ms"},
+				})
+				if err == nil && len(entries) == 0 {
+					err = errors.New("no settings are told")
+				}
+				for _, e := range entries {
+					kept = e.Value
+				}
+				return err
 			})
-			if err == nil && len(entries) == 0 {
-				err = errors.New("no settings are told")
+			select {
+			case <-tick.C:
+			case <-late:
+				t.Fatalf("decisions are kept for %s ms, want raised to %s", kept, want)
 			}
-			for _, e := range entries {
-				kept = e.Value
-			}
-			return err
-		})
-		if kept != decisions.Config["retention.ms"] {
-			t.Errorf("decisions are kept for %s ms, want raised to %s", kept, decisions.Config["retention.ms"])
 		}
 	})
 }
