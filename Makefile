@@ -17,18 +17,18 @@ run: build
 test: deps
 	$(GO) test -p 2 -timeout 15m ./...
 
-# What needs the real servers, as two go test of which each takes a core: the adapters'
-# packages whole and the promise on HBase, one after the other; and beside them the portal.
-# Left out (-skip) are tests of the promise that need no server.
+# What needs the real servers: the adapters' packages whole, and the promise and the
+# end-to-end tests on servers that they kill themselves. In turn, for either keeps two cores busy.
 REAL_PACKAGES ?= ./infra/native/... ./infra/kafka/... ./infra/hbase/... ./infra/elastic/...
-REAL_STORES   ?= -p 1 -timeout 20m -skip '^(TestMergedEqualsFold|TestEveryLawIsNeeded)$$' $(REAL_PACKAGES) ./cmd/promise
-REAL_PORTAL   ?= -timeout 25m -run Real ./cmd/fernweh
+REAL_FLAGS    ?= -p 2 -timeout 20m
+REAL_KILLS    ?= -p 2 -timeout 25m -run 'Real|OnHBase' ./cmd/promise ./cmd/fernweh
 
 # Servers of its own, which it always stops; a test that is skipped is a failure. First
 # everything is fetched, and compiled on all cores.
 test-real: deps-real
 	$(MAKE) -j3 --output-sync deps servers-fetch compile-real
-	bin/servers test $(REAL_STORES) -- $(REAL_PORTAL)
+	bin/servers test $(REAL_FLAGS) $(REAL_PACKAGES)
+	bin/servers test $(REAL_KILLS)
 
 .PHONY: compile-real
 compile-real:

@@ -40,8 +40,7 @@ const usage = `usage: servers [flags] COMMAND
   env [NAME ...]      what a shell evaluates so that go test finds them
   fetch [NAME ...]    get what they need and start none
   sums [NAME ...]     fetch what the poms name and write the checksums into the tree
-  test ARGUMENT ...   go test with these arguments on servers of its own; a test that is skipped is a failure.
-                      Behind -- follow the arguments of another go test, which runs beside it
+  test ARGUMENT ...   go test with these arguments on servers of its own; a test that is skipped is a failure
 
 NAME is kafka, hbase or elastic; without one, all of them.
 `

@@ -13,7 +13,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
 
@@ -25,12 +24,10 @@ import (
 // test runs go test beside servers of its own: in a new folder, on free ports,
 // bound to this process. So it disturbs none that runs by hand, finds nothing of
 // an earlier run, and leaves none behind, however it ends. After a failure the
-// folder stays, for its logs. Arguments apart by -- are those of several go test,
-// which run side by side.
+// folder stays, for its logs.
 func test(ctx context.Context, s settings, args []string) error {
-	runs := split(args, "--")
-	if slices.ContainsFunc(runs, func(run []string) bool { return len(run) == 0 }) {
-		return errors.New("test which packages? Name them as for go test, those of another one behind --")
+	if len(args) == 0 {
+		return errors.New("test which packages? Name them as for go test")
 	}
 	if err := os.MkdirAll(s.data, 0o755); err != nil {
 		return err
@@ -39,23 +36,14 @@ func test(ctx context.Context, s settings, args []string) error {
 	if err != nil {
 		return err
 	}
-	err = testIn(ctx, s, dir, runs)
+	err = testIn(ctx, s, dir, args)
 	if err != nil {
 		return fmt.Errorf("%w; the servers' logs are in %s", err, dir)
 	}
 	return os.RemoveAll(dir)
 }
 
-// split parts what lies between the marks.
-func split(args []string, mark string) [][]string {
-	i := slices.Index(args, mark)
-	if i < 0 {
-		return [][]string{args}
-	}
-	return append([][]string{args[:i]}, split(args[i+1:], mark)...)
-}
-
-func testIn(ctx context.Context, s settings, dir string, runs [][]string) (err error) {
+func testIn(ctx context.Context, s settings, dir string, args []string) (err error) {
 	servers, err := startAll(ctx, s, dir)
 	defer func() { err = errors.Join(err, stopAll(servers)) }()
 	if err != nil {
@@ -69,41 +57,7 @@ func testIn(ctx context.Context, s settings, dir string, runs [][]string) (err e
 		}
 		env = append(env, more...)
 	}
-	return goTests(ctx, s, env, runs)
-}
-
-// goTests runs several go test side by side and fails if one does, if a test was
-// skipped, or if there was none. A failure ends none of the others.
-func goTests(ctx context.Context, s settings, variables []string, runs [][]string) error {
-	out := &shared{w: s.out}
-	tallies, errs := make([]tally, len(runs)), make([]error, len(runs))
-	var wait sync.WaitGroup
-	for i, args := range runs {
-		wait.Go(func() { tallies[i], errs[i] = goTest(ctx, out, variables, args) })
-	}
-	wait.Wait()
-	var all tally
-	for _, t := range tallies {
-		all.passed += t.passed
-		all.skipped = append(all.skipped, t.skipped...)
-	}
-	fmt.Fprintf(out, "%d tests passed, %d were skipped\n", all.passed, len(all.skipped))
-	if err := errors.Join(errs...); err != nil {
-		return err
-	}
-	return all.judge()
-}
-
-// shared is a writer of several who write whole lines.
-type shared struct {
-	mu sync.Mutex
-	w  io.Writer
-}
-
-func (s *shared) Write(b []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.w.Write(b)
+	return goTest(ctx, s, env, args)
 }
 
 // startAll starts every server. What it gives is to be stopped, even with an error.
@@ -135,8 +89,8 @@ func stopAll(servers []*native.Server) error {
 	return errors.Join(errs...)
 }
 
-// goTest runs go test once.
-func goTest(ctx context.Context, out io.Writer, variables, args []string) (tally, error) {
+// goTest runs go test and fails if it does, if a test was skipped, or if there was none.
+func goTest(ctx context.Context, s settings, variables, args []string) error {
 	cmd := exec.CommandContext(ctx, env("GO", "go"), append([]string{"test", "-json", "-count=1"}, args...)...)
 	cmd.Env = append(os.Environ(), variables...)
 	cmd.Stderr = os.Stderr
@@ -144,18 +98,18 @@ func goTest(ctx context.Context, out io.Writer, variables, args []string) (tally
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
 	cmd.WaitDelay = 10 * time.Second
-	lines, err := cmd.StdoutPipe()
+	out, err := cmd.StdoutPipe()
 	if err != nil {
-		return tally{}, err
+		return err
 	}
 	if err := cmd.Start(); err != nil {
-		return tally{}, fmt.Errorf("run go test: %w", err)
+		return fmt.Errorf("run go test: %w", err)
 	}
-	t, err := report(lines, out)
+	t, err := report(out, s.out)
 	if err := errors.Join(cmd.Wait(), err); err != nil {
-		return t, fmt.Errorf("go test: %w", err)
+		return fmt.Errorf("go test: %w", err)
 	}
-	return t, nil
+	return t.judge()
 }
 
 // An event is a line of go test -json.
@@ -199,6 +153,7 @@ func report(in io.Reader, out io.Writer) (tally, error) {
 			for _, name := range slices.Sorted(maps.Keys(said)) { // what a crash cut short
 				fmt.Fprint(out, said[name])
 			}
+			fmt.Fprintf(out, "%d tests passed, %d were skipped\n", t.passed, len(t.skipped))
 			return t, nil
 		}
 		if err != nil {
