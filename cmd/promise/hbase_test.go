@@ -16,7 +16,7 @@ import (
 )
 
 var (
-	realHistories = flag.Int("real-histories", 15, "random histories that TestMergedEqualsFoldOnHBase lives through at least")
+	realHistories = flag.Int("real-histories", 10, "random histories that TestMergedEqualsFoldOnHBase lives through at least")
 	realKills     = flag.Int("real-kills", 10, "times that TestMergedEqualsFoldOnHBase kills its server")
 )
 
@@ -76,8 +76,8 @@ func TestMergedEqualsFoldOnHBase(t *testing.T) {
 	}
 }
 
-// killAgain kills the server and starts it again, each time after it was heard for
-// up to three seconds: a history is to be cut short, and to go on.
+// killAgain kills the server and starts it again, each time up to ten seconds after
+// it was heard: a history is to be cut short, and to go on.
 func killAgain(ctx context.Context, server *native.Server, store *hbase.Views, times int) error {
 	for i := range times {
 		if _, err := store.Get(ctx, schemas.KeyPublished); err != nil {
@@ -86,7 +86,7 @@ func killAgain(ctx context.Context, server *native.Server, store *hbase.Views, t
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-time.After(time.Duration(1+rand.IntN(3000)) * time.Millisecond):
+		case <-time.After(time.Duration(1+rand.IntN(10_000)) * time.Millisecond):
 		}
 		if err := server.Kill(); err != nil {
 			return err
