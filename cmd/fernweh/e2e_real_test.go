@@ -323,17 +323,18 @@ func TestRealNothingAcknowledgedIsLost(t *testing.T) {
 		from: time.Now().Add(-2 * time.Hour).Truncate(time.Hour),
 	}
 	c.up()
-	c.sees("the first start")
+	calls.post(c.portal, 3000)
+	calls.probe(c.portal)
+	c.batch() // from here on there is a model, and speed decides
 	segment := newSender(t, "http://"+c.doors[0])
 	ctx, enough := context.WithCancel(t.Context())
 	defer enough()
 	sent := make(chan error, 1)
 	go func() { sent <- segment.drip(ctx, calls, 200) }() // more would take the cores that the starts need
-	c.batch()                                             // from here on there is a model, and speed decides
 	witness := calls.witness(ctx, c.portal, rand.New(rand.NewPCG(s, 3)))
 
 	random := rand.New(rand.NewPCG(s, 2))
-	const alone = 3
+	const alone = 2
 	times := map[string][]time.Duration{}
 	published := 1
 	for round := range *realRounds {

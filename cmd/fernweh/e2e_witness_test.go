@@ -33,7 +33,7 @@ func (c *calls) witness(ctx context.Context, p *portal, random *rand.Rand) <-cha
 	told := make(chan *witness, 1)
 	go func() {
 		w := &witness{visitors: map[string][]serving.Visitor{}}
-		pace := time.NewTicker(20 * time.Millisecond)
+		pace := time.NewTicker(50 * time.Millisecond) // numbers are scans, which cost a server much
 		defer pace.Stop()
 		for n := 0; ; n++ {
 			select {
