@@ -317,8 +317,9 @@ func (c *calls) probe(p *portal) {
 		return err
 	})
 	var lines []string
+	sofar := len(c.ids) // a later probe's events are others: after minutes they would not be known as duplicates
 	for seen, i := map[int32]bool{}, 0; len(seen) < partitions; i++ {
-		id := fmt.Sprintf("probe-%d", i)
+		id := fmt.Sprintf("probe-%d-%d", sofar, i)
 		d := deed{device: fmt.Sprintf("device-%03d", i), kind: "page"}
 		seen[schemas.Partition(d.device, partitions)] = true
 		c.deeds[id] = d
