@@ -38,7 +38,7 @@ func backedUp(t *testing.T) (*portal, *calls) {
 	t.Helper()
 	p := newPortal(t, "--archive-rows", "150")
 	p.up()
-	c := newCalls(t)
+	c := newCalls(seed(t))
 	c.post(p, 1500)
 	c.probe(p)
 	p.batch()

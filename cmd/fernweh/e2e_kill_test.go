@@ -42,6 +42,14 @@ type calls struct {
 	ids    []string
 }
 
+// newCalls draws calls by a seed. They begin two hours ago.
+func newCalls(seed uint64) *calls {
+	return &calls{
+		random: rand.New(rand.NewPCG(seed, 1)), deeds: map[string]deed{},
+		from: time.Now().Add(-2 * time.Hour).Truncate(time.Hour),
+	}
+}
+
 const devices = 150
 
 // The prober is one of the devices: it opens a page now and then, beside the
@@ -214,10 +222,7 @@ func seed(t *testing.T) uint64 {
 func TestNothingAcknowledgedIsLost(t *testing.T) {
 	p := newPortal(t, "--archive-rows", "150")
 	s := seed(t)
-	c := &calls{
-		random: rand.New(rand.NewPCG(s, 1)), deeds: map[string]deed{},
-		from: time.Now().Add(-2 * time.Hour).Truncate(time.Hour),
-	}
+	c := newCalls(s)
 	p.up()
 	segment := newSender(t, "http://"+p.doors[0])
 	ctx, enough := context.WithCancel(t.Context())

@@ -14,7 +14,7 @@ func TestEveryExportedMetricIsInOperations(t *testing.T) {
 	admin := door(t)
 	p := newPortal(t, "--admin-addr", admin)
 	p.up()
-	c := newCalls(t)
+	c := newCalls(seed(t))
 	c.post(p, 500)
 	c.probe(p)
 	p.batch()

@@ -318,10 +318,7 @@ func TestRealNothingAcknowledgedIsLost(t *testing.T) {
 	needServers(t)
 	c := newCluster(t)
 	s := seed(t)
-	calls := &calls{
-		random: rand.New(rand.NewPCG(s, 1)), deeds: map[string]deed{},
-		from: time.Now().Add(-2 * time.Hour).Truncate(time.Hour),
-	}
+	calls := newCalls(s)
 	c.up()
 	calls.post(c.portal, 3000)
 	calls.probe(c.portal)

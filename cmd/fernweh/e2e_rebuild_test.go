@@ -3,7 +3,6 @@ package main_test
 import (
 	"encoding/json"
 	"fmt"
-	"math/rand/v2"
 	"os"
 	"slices"
 	"strings"
@@ -28,19 +27,12 @@ func (c *calls) post(p *portal, n int) {
 	}
 }
 
-func newCalls(t *testing.T) *calls {
-	return &calls{
-		random: rand.New(rand.NewPCG(seed(t), 1)), deeds: map[string]deed{},
-		from: time.Now().Add(-2 * time.Hour).Truncate(time.Hour),
-	}
-}
-
 // TestRebuildGivesTheSameAnswers makes another set of views from the archive and
 // the log while the portal goes on, and then goes on with that.
 func TestRebuildGivesTheSameAnswers(t *testing.T) {
 	p := newPortal(t)
 	p.up()
-	c := newCalls(t)
+	c := newCalls(seed(t))
 	c.post(p, 1500)
 	c.probe(p)
 	p.batch()
@@ -88,7 +80,7 @@ func TestRealRebuild(t *testing.T) {
 	needServers(t)
 	c := newCluster(t)
 	c.up()
-	calls := newCalls(t)
+	calls := newCalls(seed(t))
 	calls.post(c.portal, 3000)
 	calls.probe(c.portal)
 	c.batch()
