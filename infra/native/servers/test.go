@@ -45,7 +45,7 @@ func test(ctx context.Context, s settings, args []string) error {
 
 func testIn(ctx context.Context, s settings, dir string, args []string) (err error) {
 	servers, err := startAll(ctx, s, dir)
-	defer func() { err = errors.Join(err, stopAll(servers)) }()
+	defer func() { err = errors.Join(err, killAll(servers)) }()
 	if err != nil {
 		return err
 	}
@@ -60,7 +60,7 @@ func testIn(ctx context.Context, s settings, dir string, args []string) (err err
 	return goTest(ctx, s, env, args)
 }
 
-// startAll starts every server. What it gives is to be stopped, even with an error.
+// startAll starts every server. What it gives is to be ended, even with an error.
 func startAll(ctx context.Context, s settings, dir string) ([]*native.Server, error) {
 	var servers []*native.Server
 	for _, k := range native.Kinds() {
@@ -81,10 +81,12 @@ func startAll(ctx context.Context, s settings, dir string) ([]*native.Server, er
 	return servers, g.Wait()
 }
 
-func stopAll(servers []*native.Server) error {
+// killAll ends the servers: nobody needs what they hold, and HBase takes half a
+// minute to end in order.
+func killAll(servers []*native.Server) error {
 	var errs []error
 	for _, server := range servers {
-		errs = append(errs, server.Stop())
+		errs = append(errs, server.Kill())
 	}
 	return errors.Join(errs...)
 }
