@@ -67,21 +67,26 @@ func assembleElastic(ctx context.Context, a artifact) error {
 	return compileNode(ctx, a)
 }
 
+// node is the archive with the main of Elasticsearch. It is no folder, for there
+// are no class data of those, and not called a jar, for those come from Maven.
+func (a artifact) node() string { return filepath.Join(a.dir, "node.zip") }
+
 // compileNode makes the classes of elastic/Node.java.
 func compileNode(ctx context.Context, a artifact) error {
 	javac, err := tool("javac")
 	if err != nil {
 		return err
 	}
+	classes := filepath.Join(a.dir, "classes")
 	source := filepath.Join(a.dir, "Node.java")
 	if err := os.WriteFile(source, Elastic.file("Node.java"), 0o644); err != nil {
 		return err
 	}
-	cmd := exec.Command(javac, "-nowarn", "-cp", filepath.Join(a.lib(), "*"), "-d", filepath.Join(a.dir, "classes"), source)
+	cmd := exec.Command(javac, "-nowarn", "-cp", filepath.Join(a.lib(), "*"), "-d", classes, source)
 	if out, err := output(ctx, cmd); err != nil {
 		return fmt.Errorf("compile infra/native/elastic/Node.java: %w:\n%s", err, excerpt(out))
 	}
-	return nil
+	return zipFolder(classes, a.node())
 }
 
 // prepareElastic makes the home folder: settings of this server, and the way to the modules.
@@ -118,6 +123,6 @@ func elasticArguments(s *Server, a artifact) []string {
 		[]string{"-Dio.netty.noUnsafe=true", "-Dio.netty.noKeySetOptimization=true", "-Dio.netty.recycler.maxCapacityPerThread=0"},
 		[]string{"-Dlog4j2.disable.jmx=true", "-Dlog4j2.formatMsgNoLookups=true", "-Dlog4j.shutdownHookEnabled=false"},
 		[]string{"-Des.path.home=" + home, "-Des.path.conf=" + filepath.Join(home, "config"), "-Des.distribution.type=zip"},
-		[]string{"--module-path", a.lib(), "--add-modules=ALL-MODULE-PATH", "-cp", filepath.Join(a.dir, "classes"), "Node", home},
+		[]string{"--module-path", a.lib(), "--add-modules=ALL-MODULE-PATH", "-cp", a.node(), "Node", home},
 	)
 }

@@ -2,16 +2,21 @@ package native
 
 import (
 	"os/exec"
+	"path/filepath"
 	"time"
 )
 
 // What the tests hold that no caller needs.
 var (
+	CacheDir    = cacheDir
 	Excerpt     = excerpt
 	HBaseServes = hbaseServes
 	Property    = property
 	Vacant      = vacant
 )
+
+// Artifact is the folder of a server's artifacts in a cache.
+func Artifact(k Kind, cache string) string { return filepath.Join(cache, k.folder()) }
 
 // CheckSums holds the jars of a folder against checksums.
 func CheckSums(s map[string]string, dir string) error { return sums(s).check(dir) }

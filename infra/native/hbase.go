@@ -56,7 +56,9 @@ func prepareHBase(_ context.Context, s *Server, _ artifact) error {
 	return s.configure(config, "log4j2.properties", s.place())
 }
 
-// hbaseArguments opens what HBase 2.6 reaches for inside the Java 17 runtime.
+// hbaseArguments opens what HBase 2.6 reaches for inside the Java 17 runtime. The
+// settings come last in the class path, for class data are of what comes before a
+// folder; no jar has an hbase-site.xml.
 func hbaseArguments(s *Server, a artifact) []string {
 	config := filepath.Join(s.dir, "config")
 	arguments := []string{"-Xms128m", "-Xmx1g"}
@@ -71,6 +73,6 @@ func hbaseArguments(s *Server, a artifact) []string {
 		"--add-exports", "java.security.jgss/sun.security.krb5=ALL-UNNAMED",
 		"-Dorg.apache.hbase.thirdparty.io.netty.tryReflectionSetAccessible=true",
 		"-Dlog4j2.configurationFile="+filepath.Join(config, "log4j2.properties"),
-		"-cp", config+":"+filepath.Join(a.lib(), "*"),
+		"-cp", filepath.Join(a.lib(), "*")+":"+config,
 		"org.apache.hadoop.hbase.master.HMaster", "start")
 }

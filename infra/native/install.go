@@ -21,7 +21,10 @@ import (
 const CacheVariable = "FERNWEH_NATIVE_CACHE"
 
 // An artifact is the folder of one version of a server, ready to be run.
-type artifact struct{ dir string }
+type artifact struct {
+	dir     string
+	classes string // see classData
+}
 
 // lib is where the jars lie.
 func (a artifact) lib() string { return filepath.Join(a.dir, "lib") }
@@ -56,7 +59,7 @@ func (s *Server) Fetch(ctx context.Context) error {
 // jars are held against their checksums every time, which costs a few tenths of a
 // second and finds what was damaged or slipped in since.
 func install(ctx context.Context, k Kind, cache string) (artifact, error) {
-	a := artifact{filepath.Join(cache, k.folder())}
+	a := artifact{dir: filepath.Join(cache, k.folder())}
 	unlock, err := lock(ctx, filepath.Join(cache, string(k)))
 	if err != nil {
 		return a, err
@@ -72,12 +75,17 @@ func install(ctx context.Context, k Kind, cache string) (artifact, error) {
 	if err := k.sums().check(a.dir); err != nil {
 		return a, fmt.Errorf("check the artifacts of %s in %s: %w; remove that folder to fetch it again", k, a.dir, err)
 	}
-	return a, nil
+	a.classes, err = classData(ctx, k, a)
+	return a, err
 }
+
+// layout is raised when fetch makes something else of the same files.
+const layout = "2"
 
 // folder names what is installed by its version and by everything that it is made of.
 func (k Kind) folder() string {
 	h := sha256.New()
+	h.Write([]byte(layout))
 	err := fs.WalkDir(files, string(k), func(name string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
@@ -104,7 +112,7 @@ func fetch(ctx context.Context, k Kind, a artifact) error {
 		return err
 	}
 	defer os.RemoveAll(tmp) // gone already if it became the artifact
-	fresh := artifact{tmp}
+	fresh := artifact{dir: tmp}
 	if err := mavenAlone(ctx, k, fresh.lib(), filepath.Dir(parent)); err != nil {
 		return err
 	}
@@ -207,6 +215,16 @@ func unzipFile(f *zip.File, name string) error {
 		return err
 	}
 	return os.WriteFile(name, b, 0o644)
+}
+
+// zipFolder packs the files of a folder.
+func zipFolder(dir, name string) error {
+	f, err := os.Create(name)
+	if err != nil {
+		return err
+	}
+	z := zip.NewWriter(f)
+	return errors.Join(z.AddFS(os.DirFS(dir)), z.Close(), f.Close())
 }
 
 // tool finds a program of the JDK.

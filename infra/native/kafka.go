@@ -70,7 +70,7 @@ func formatKafka(ctx context.Context, s *Server, a artifact, p place) error {
 		}
 		arguments = append(arguments, "--add-scram", verifier)
 	}
-	cmd, err := s.java(kafkaArguments(s, a, "kafka.tools.StorageTool", arguments...)...)
+	cmd, err := s.java(a, kafkaArguments(s, a, "kafka.tools.StorageTool", arguments...)...)
 	if err != nil {
 		return err
 	}

@@ -34,7 +34,7 @@ func real(t *testing.T) {
 	}
 }
 
-// fresh is a server of this test's own, which is stopped when the test ends.
+// fresh is a server of this test's own, which is killed when the test ends.
 func fresh(t *testing.T, k native.Kind, dir string) *native.Server {
 	t.Helper()
 	ports, err := native.FreePorts(k)
@@ -43,7 +43,7 @@ func fresh(t *testing.T, k native.Kind, dir string) *native.Server {
 	}
 	s := server(t, k, native.Options{Dir: dir, Ports: ports})
 	t.Cleanup(func() {
-		if err := s.Stop(); err != nil {
+		if err := s.Kill(); err != nil {
 			t.Error(err)
 		}
 	})
@@ -91,6 +91,9 @@ func TestLife(t *testing.T) {
 				t.Fatalf("the first word of a client, right after the start: %v", err)
 			}
 			remembers(t, s, m)
+			if classDataOf(t, s) == "" {
+				t.Errorf("%s runs without class data", k)
+			}
 
 			first := pid(t, s)
 			start(t, s)

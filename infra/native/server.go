@@ -123,7 +123,11 @@ func (s *Server) start(ctx context.Context) error {
 	if err := s.ports.checkVacant(); err != nil {
 		return err
 	}
-	p, err := s.launch(ctx)
+	a, err := install(ctx, s.kind, s.cache)
+	if err != nil {
+		return err
+	}
+	p, err := s.launch(ctx, a)
 	if err != nil {
 		return err
 	}
@@ -134,18 +138,14 @@ func (s *Server) start(ctx context.Context) error {
 }
 
 // launch starts the process of the server and takes a note of it.
-func (s *Server) launch(ctx context.Context) (process, error) {
-	a, err := install(ctx, s.kind, s.cache)
-	if err != nil {
-		return process{}, err
-	}
+func (s *Server) launch(ctx context.Context, a artifact, flags ...string) (process, error) {
 	if err := os.MkdirAll(s.tmp(), 0o755); err != nil {
 		return process{}, err
 	}
 	if err := s.kind.trait().prepare(ctx, s, a); err != nil {
 		return process{}, err
 	}
-	cmd, err := s.java(s.kind.trait().arguments(s, a)...)
+	cmd, err := s.java(a, append(flags, s.kind.trait().arguments(s, a)...)...)
 	if err != nil {
 		return process{}, err
 	}
@@ -170,10 +170,13 @@ func (s *Server) tmp() string { return filepath.Join(s.dir, "tmp") }
 
 // java is a virtual machine in the server's folder. It compiles quickly instead of
 // well, which halves the time of a start and costs throughput.
-func (s *Server) java(arguments ...string) (*exec.Cmd, error) {
+func (s *Server) java(a artifact, arguments ...string) (*exec.Cmd, error) {
 	java, err := tool("java")
 	if err != nil {
 		return nil, err
+	}
+	if a.classes != "" {
+		arguments = append([]string{"-XX:SharedArchiveFile=" + a.classes}, arguments...)
 	}
 	cmd := exec.Command(java, append([]string{
 		"-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:+ExitOnOutOfMemoryError", "-XX:-UsePerfData",
