@@ -124,7 +124,12 @@ func TestWrongSettingsAreNamed(t *testing.T) {
 		t.Fatal(err)
 	}
 	plain := serve(t, healthy)
-	garbage := listen(t, func(c net.Conn) { _, _ = c.Write([]byte("\x00\x00\x00\x01hello\r\n\r\n")) }) // the reader ends it
+	greet := func(c net.Conn) { _, _ = c.Write([]byte("\x00\x00\x00\x01hello\r\n\r\n")) } // the reader ends it
+	greeting := listen(t, greet)
+	garbage := listen(t, func(c net.Conn) {
+		_, _ = c.Read(make([]byte, 1))
+		greet(c)
+	})
 	hangUp := listen(t, func(c net.Conn) { c.Close() })
 	silent := listen(t, func(net.Conn) {})
 	away := closedPort(t)
@@ -146,6 +151,7 @@ func TestWrongSettingsAreNamed(t *testing.T) {
 		{"password in the address", at("http://a:secret@127.0.0.1:9200"), []string{"set user and password by themselves"}},
 		{"nothing listens", at(away), []string{away, "nothing listens there"}},
 		{"unknown host", at("http://no-such-host.invalid:9200"), []string{"no-such-host.invalid", "name is not known"}},
+		{"another protocol that speaks first", at(greeting), []string{greeting, "speaks no HTTP", "look at the port"}},
 		{"another protocol", at(garbage), []string{garbage, "speaks no HTTP", "look at the port"}},
 		{"a port that hangs up", at(hangUp), []string{hangUp, "ends the connection without an answer"}},
 		{"a port that says nothing", at(silent), []string{silent, "no answer in time"}},

@@ -96,7 +96,8 @@ func misset(err error) string {
 		return "its certificate is not valid"
 	case errors.As(err, &record), strings.Contains(text, "server gave HTTP response to HTTPS client"):
 		return "it does not speak https: begin the address with http://, or look at the port"
-	case strings.Contains(text, "malformed HTTP"):
+	case strings.Contains(text, "malformed HTTP"),
+		strings.Contains(text, "readLoopPeekFailLocked"): // net/http's words if the greeting is there before the request
 		return "what listens there speaks no HTTP: look at the port"
 	}
 	return ""
