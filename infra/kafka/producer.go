@@ -422,6 +422,9 @@ func (l *line) failed() bool {
 	select {
 	case <-l.useless:
 		return true
+	default:
+	}
+	select {
 	case <-l.dialled:
 		return l.err != nil
 	default:
