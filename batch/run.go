@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"runtime"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -19,7 +21,8 @@ import (
 )
 
 // Progress hears of a run after every step, and while one works: done of all, in
-// rows.
+// rows. The record is a copy, and that of a run in work: how it ended is what Run
+// returns.
 type Progress func(run schemas.Run, done, all int64)
 
 // Run makes a generation and publishes it. The record that it returns, also with
@@ -54,7 +57,7 @@ func (l *Layer) Run(ctx context.Context, progress Progress) (schemas.Run, error)
 		r.progress = func(schemas.Run, int64, int64) {}
 	}
 	err = r.steps(ctx)
-	if err != nil {
+	if r.record.State = schemas.RunPublished; err != nil {
 		r.record.State, r.record.Error = schemas.RunFailed, err.Error()
 		err = fmt.Errorf("run %d: %w", number, err)
 	}
@@ -98,15 +101,22 @@ func (r *run) steps(ctx context.Context) error {
 		if err := r.save(ctx); err != nil {
 			return err
 		}
-		r.progress(r.record, 0, 0)
+		r.tell(0, 0)
 		err := s.work(ctx, step)
 		step.Seconds = r.Now().Sub(began).Seconds()
 		if err != nil {
 			return fmt.Errorf("%s: %w", s.name, err)
 		}
-		r.progress(r.record, 0, 0)
+		r.tell(0, 0)
 	}
 	return nil
+}
+
+// tell passes on a copy: whoever hears of the run may read it while it goes on.
+func (r *run) tell(done, all int64) {
+	record := r.record
+	record.Steps, record.Metrics = slices.Clone(record.Steps), maps.Clone(record.Metrics)
+	r.progress(record, done, all)
 }
 
 // save writes the run's record.
@@ -191,7 +201,7 @@ func (r *run) fold(ctx context.Context, step *schemas.Step) (err error) {
 		files: r.Files, manifest: r.manifest, workers: r.Workers, memory: r.Memory, sample: r.Sample,
 		run: r.record.Number, put: r.Views.Put,
 	}
-	stop := r.tick(ctx, func() { r.progress(r.record, f.rows.Load(), r.manifest.Rows()) })
+	stop := r.tick(ctx, func() { r.tell(f.rows.Load(), r.manifest.Rows()) })
 	r.folded, err = f.all(ctx)
 	stop()
 	if err != nil {
@@ -323,7 +333,7 @@ func (r *run) publish(ctx context.Context, _ *schemas.Step) error {
 			return err
 		}
 		if done {
-			r.record.State, r.record.Generation = schemas.RunPublished, &g
+			r.record.Generation = &g
 			return nil
 		}
 	}

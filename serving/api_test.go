@@ -461,6 +461,7 @@ func TestABadParameterIsNamed(t *testing.T) {
 type batch struct {
 	p    *portal
 	end  chan error // a word for each run: how it ends
+	gone chan bool  // and when it has let go of everything
 	back []int64
 }
 
@@ -477,6 +478,7 @@ func (b *batch) Run(ctx context.Context, progress func(schemas.Run)) (schemas.Ru
 			run.State, run.Error = schemas.RunFailed, err.Error()
 		}
 		b.p.put(schemas.RunKey(1), schemas.ColumnValue, 2, schemas.EncodeJSON(run))
+		<-b.gone
 		return run, err
 	case <-ctx.Done():
 		return run, ctx.Err()
@@ -490,7 +492,7 @@ func (b *batch) Rollback(_ context.Context, to int64) error {
 
 func TestARunIsStartedOnceAndFollowed(t *testing.T) {
 	p := newPortal(t, 2)
-	b := &batch{p: p, end: make(chan error)}
+	b := &batch{p: p, end: make(chan error), gone: make(chan bool)}
 	s := serve(t, p, b)
 	r := do(t, s, "POST", "/v1/runs", "")
 	if r.status != 202 || r.header.Get("Location") != "/v1/runs/1" {
@@ -504,9 +506,20 @@ func TestARunIsStartedOnceAndFollowed(t *testing.T) {
 		t.Errorf("run in the status: got %v, want number 1", run)
 	}
 	b.end <- errors.New("gate: largest share")
+	until(t, "the record says that the run has failed", func() bool {
+		row, err := p.Get(t.Context(), schemas.RunKey(1))
+		return err == nil && strings.Contains(string(row[0].Cells[0].Value), "gate")
+	})
+	if state := read[schemas.Run](t, s, "/v1/runs/1").State; state != schemas.RunRunning {
+		t.Errorf("a run that holds its lease yet: got %q, want running, as no other can begin", state)
+	}
+	b.gone <- true
 	until(t, "the run has failed", func() bool { return read[schemas.Run](t, s, "/v1/runs/1").State == schemas.RunFailed })
-	until(t, "another may start", func() bool { return do(t, s, "POST", "/v1/runs", "").status == 202 })
+	if next := do(t, s, "POST", "/v1/runs", ""); next.status != 202 {
+		t.Errorf("POST /v1/runs as soon as the run before has ended: got %d %s, want 202", next.status, next.body)
+	}
 	b.end <- nil
+	b.gone <- true
 	until(t, "the list shows it", func() bool {
 		runs := read[struct{ Runs []schemas.Run }](t, s, "/v1/runs?limit=1").Runs
 		return len(runs) == 1 && runs[0].State == schemas.RunPublished

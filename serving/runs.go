@@ -12,8 +12,8 @@ import (
 // Runs is the batch layer as far as one may ask it to do something from here.
 type Runs interface {
 	// Run does one whole batch run and tells its record whenever that has
-	// changed, the first time as soon as it has a number. It is ErrRunning if
-	// another is on its way.
+	// changed, the first time as soon as it has a number, as one that is running:
+	// how it ended is what Run returns. It is ErrRunning if another is on its way.
 	Run(ctx context.Context, progress func(schemas.Run)) (schemas.Run, error)
 	// Rollback publishes an older generation again.
 	Rollback(ctx context.Context, to int64) error
@@ -56,7 +56,6 @@ func (r *runner) Run(ctx context.Context) error {
 // do does one run. What comes of it stands in its record; here only the first
 // word is passed on.
 func (r *runner) do(ctx context.Context, reply chan<- started) {
-	defer r.busy.Store(false)
 	first := true
 	tell := func(s started) {
 		if first {
@@ -68,6 +67,7 @@ func (r *runner) do(ctx context.Context, reply chan<- started) {
 		r.latest.Store(&run)
 		tell(started{run: run})
 	})
+	r.busy.Store(false) // first: whoever reads that it has ended may begin the next
 	if run.Number > 0 {
 		r.latest.Store(&run)
 	} else {
@@ -148,9 +148,11 @@ func (s *Server) readRuns(ctx context.Context, limit int) ([]schemas.Run, error)
 }
 
 // newer is the record of a run as this process knows it, where it does that run.
+// The stored one says that the run has ended before it has let go of its lease;
+// then the run is still in work for those who wait to begin the next.
 func (r *runner) newer(stored schemas.Run) schemas.Run {
 	mine := r.latest.Load()
-	if mine != nil && mine.Number == stored.Number && stored.State == schemas.RunRunning {
+	if mine != nil && mine.Number == stored.Number && (mine.State == schemas.RunRunning || stored.State == schemas.RunRunning) {
 		return *mine
 	}
 	return stored
