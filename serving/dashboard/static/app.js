@@ -10,7 +10,7 @@ const PATIENCE = 10_000; // for one answer
 let lang = pick();
 let now; // last answers: {at, day, visitors, pace, status}
 let segments; // last answer of /v1/segments
-let found; // last search: {id, at, visitor | person | none | error}
+let found; // last search: {id, at, visitor | person | error, again}; nothing of them: nobody is known by that id
 let failures = 0;
 
 // --- words and numbers
@@ -158,7 +158,10 @@ async function follow() {
       wait = Math.min(EVERY * 2 ** failures, SELDOM);
       trouble(e, wait);
     }
-    if (failures === 0) show();
+    if (failures === 0) {
+      show();
+      if (found?.again) find(found.id);
+    }
     await pause(wait);
     if (document.hidden) await new Promise((done) => document.addEventListener('visibilitychange', done, { once: true }));
   }
@@ -400,23 +403,32 @@ function showFacts() {
 // --- one visitor
 
 async function find(id) {
-  found = { id, at: Date.now() };
+  const asked = { id, at: Date.now() };
+  found = asked;
   $('visitor').setAttribute('aria-busy', 'true');
-  for (const [kind, path] of [['visitor', 'v1/visitors/'], ['person', 'v1/persons/']]) {
-    try {
-      const answer = await ask(path + encodeURIComponent(id));
-      if (found.id !== id) return; // another was asked for meanwhile
-      found = { id, at: Date.now(), [kind]: answer };
-      break;
-    } catch (e) {
-      if (e.status !== 404) found.error = e.message;
-    }
-  }
+  const answer = await search(id);
+  if (found !== asked) return; // another was asked for meanwhile
+  found = { id, at: Date.now(), ...answer };
   $('visitor').removeAttribute('aria-busy');
   showFound();
 }
 
+// search looks for a device, then for a customer. A server that is away or too
+// slow is asked again: follow.
+async function search(id) {
+  let failed;
+  for (const [kind, path] of [['visitor', 'v1/visitors/'], ['person', 'v1/persons/']]) {
+    try {
+      return { [kind]: await ask(path + encodeURIComponent(id)) };
+    } catch (e) {
+      if (e.status !== 404) failed = e;
+    }
+  }
+  return failed ? { error: failed.message, again: !(failed.status < 500) } : {};
+}
+
 function showFound() {
+  if ($('visitor').hasAttribute('aria-busy')) return; // until the answer is there
   $('visitor-state').replaceChildren();
   if (!found) $('visitor').replaceChildren(empty('', t('visitor.hint')));
   else if (found.visitor) $('visitor').replaceChildren(...visitor(found.visitor));
