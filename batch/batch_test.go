@@ -349,6 +349,29 @@ func TestSecondRunAtATimeIsBusy(t *testing.T) {
 	}
 }
 
+// TestWhatIsToldOfARunStaysAsItWas: whoever keeps a record of a run in work may
+// read it while the run goes on.
+func TestWhatIsToldOfARunStaysAsItWas(t *testing.T) {
+	p := newPortal(t)
+	p.visit(1, 60)
+	var told []schemas.Run
+	var then [][]byte
+	run, err := p.Layer.Run(t.Context(), func(r schemas.Run, _, _ int64) {
+		told, then = append(told, r), append(then, schemas.EncodeJSON(r))
+	})
+	if err != nil || len(run.Metrics) == 0 || len(told) < len(run.Steps) {
+		t.Fatalf("%d records told of %d steps, metrics %v, %v: want a run with a model", len(told), len(run.Steps), run.Metrics, err)
+	}
+	for i, r := range told {
+		if now := schemas.EncodeJSON(r); !bytes.Equal(now, then[i]) {
+			t.Errorf("record %d was told as\n%s\nand has become\n%s", i+1, then[i], now)
+		}
+		if r.State != schemas.RunRunning {
+			t.Errorf("record %d of a run in work: %s, want running", i+1, r.State)
+		}
+	}
+}
+
 func TestThreeGenerationsAreKeptAndOlderOnesDeleted(t *testing.T) {
 	p := newPortal(t)
 	p.visit(1, 30)

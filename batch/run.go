@@ -57,7 +57,8 @@ func (l *Layer) Run(ctx context.Context, progress Progress) (schemas.Run, error)
 		r.progress = func(schemas.Run, int64, int64) {}
 	}
 	err = r.steps(ctx)
-	if r.record.State = schemas.RunPublished; err != nil {
+	r.record.State = schemas.RunPublished
+	if err != nil {
 		r.record.State, r.record.Error = schemas.RunFailed, err.Error()
 		err = fmt.Errorf("run %d: %w", number, err)
 	}
