@@ -478,7 +478,10 @@ func (b *batch) Run(ctx context.Context, progress func(schemas.Run)) (schemas.Ru
 			run.State, run.Error = schemas.RunFailed, err.Error()
 		}
 		b.p.put(schemas.RunKey(1), schemas.ColumnValue, 2, schemas.EncodeJSON(run))
-		<-b.gone
+		select {
+		case <-b.gone:
+		case <-ctx.Done():
+		}
 		return run, err
 	case <-ctx.Done():
 		return run, ctx.Err()
