@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"fernweh/batch/archive"
+	"fernweh/model/visitor"
 	"fernweh/schemas"
 )
 
@@ -53,6 +54,7 @@ type Settings struct {
 	Patience    time.Duration // how long the archive may take to reach a cut
 	Grace       time.Duration // how long a generation that is no longer kept can still be read
 	Holder      string        // names this process in the lease
+	Limits      visitor.Limits
 }
 
 // A Layer is the batch layer of one process.

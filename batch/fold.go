@@ -31,6 +31,7 @@ type fold struct {
 	memory   int64 // bytes that all shares in work may take, roughly
 	sample   int   // vectors kept for training
 	workers  int
+	limits   visitor.Limits
 	put      func(ctx context.Context, cells ...schemas.Cell) error
 	run      int64
 	rows     atomic.Int64 // done so far
@@ -59,7 +60,8 @@ const bytesPerRow = 150
 // visitors. Nothing is judged or published.
 func Fold(ctx context.Context, s Settings, files archive.Files, m *archive.Manifest,
 	put func(ctx context.Context, cells ...schemas.Cell) error) (devices int64, err error) {
-	f := &fold{files: files, manifest: m, memory: s.Memory, sample: s.Sample, workers: s.Workers, put: put, run: m.Run}
+	f := &fold{files: files, manifest: m, memory: s.Memory, sample: s.Sample, workers: s.Workers, limits: s.Limits,
+		put: put, run: m.Run}
 	all, err := f.all(ctx)
 	if err != nil {
 		return 0, err
@@ -132,7 +134,7 @@ func (f *folded) merge(o *folded) {
 
 // share folds one share.
 func (f *fold) share(ctx context.Context, s share, into *folded) error {
-	w := worker{share: s, into: into, devices: make(map[string]*device)}
+	w := worker{share: s, limits: f.limits, into: into, devices: make(map[string]*device)}
 	files := archive.NewScanner(f.files, schemas.FoldColumns())
 	for _, file := range f.manifest.Partitions[s.partition] {
 		if err := files.Scan(ctx, file, w.batch); err != nil {
@@ -148,6 +150,7 @@ func (f *fold) share(ctx context.Context, s share, into *folded) error {
 // A worker holds the devices of one share.
 type worker struct {
 	share
+	limits  visitor.Limits
 	into    *folded
 	devices map[string]*device
 	rows    schemas.RowReader
@@ -181,7 +184,7 @@ func (w *worker) batch(b arrow.Record) error {
 			continue
 		}
 		w.rows.Read(i, &r)
-		v := d.Fold(r.Event, ids.Value(i), d.hash, emit)
+		v := d.Fold(w.limits, r.Event, ids.Value(i), d.hash, emit)
 		w.into.verdicts[v]++
 	}
 	return nil
@@ -228,7 +231,7 @@ func (f *fold) write(ctx context.Context, w *worker) error {
 	out := chunks{pass: f.put}
 	for _, name := range slices.Sorted(maps.Keys(w.devices)) {
 		d := w.devices[name]
-		w.into.device(name, d)
+		w.into.device(w.limits, name, d)
 		b, err := d.AppendBinary(nil)
 		if err != nil {
 			return err
@@ -251,7 +254,7 @@ func (f *fold) write(ctx context.Context, w *worker) error {
 }
 
 // device adds what a device leaves in panes and sample.
-func (f *folded) device(name string, d *device) {
+func (f *folded) device(l visitor.Limits, name string, d *device) {
 	f.devices++
 	for i := range d.Units {
 		u := &d.Units[i]
@@ -260,7 +263,7 @@ func (f *folded) device(name string, d *device) {
 			continue // looked at together with the login that it led to
 		}
 		f.units++
-		f.sample.add(visitor.HashID(name+"\x00"+u.Login), d.Units.Person(u.Login, d.FirstLogin))
+		f.sample.add(visitor.HashID(name+"\x00"+u.Login), d.Units.Person(l, u.Login, d.FirstLogin))
 	}
 }
 

@@ -200,7 +200,7 @@ func (r *run) await(ctx context.Context, step *schemas.Step) error {
 func (r *run) fold(ctx context.Context, step *schemas.Step) (err error) {
 	f := &fold{
 		files: r.Files, manifest: r.manifest, workers: r.Workers, memory: r.Memory, sample: r.Sample,
-		run: r.record.Number, put: r.Views.Put,
+		limits: r.Limits, run: r.record.Number, put: r.Views.Put,
 	}
 	stop := r.tick(ctx, func() { r.tell(f.rows.Load(), r.manifest.Rows()) })
 	r.folded, err = f.all(ctx)

@@ -30,6 +30,7 @@ type Horizon struct {
 	Published schemas.Published
 	Positions []schemas.Position // by partition of the event topic
 	Read      time.Time          // just before it was read
+	Limits    visitor.Limits     // that the rows were folded with
 }
 
 // ReadHorizon reads the horizon of an event topic with so many partitions.
@@ -158,7 +159,7 @@ func MergeVisitor(h Horizon, row schemas.Row) (VisitorView, error) {
 			v.Through = max(v.Through, p.cell.Stamp+1)
 		}
 	}
-	v.Merged = visitor.Merge(cells...)
+	v.Merged = visitor.Merge(h.Limits, cells...)
 	if c, ok := row.Cell(schemas.ColumnDecision); ok {
 		v.Decision = c.Value
 	}

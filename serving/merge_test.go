@@ -20,7 +20,7 @@ func at(minutes int64) int64 { return 1_780_000_000_000_000/minute*minute + minu
 func history(login string, minutes ...int64) visitor.Unit {
 	u := visitor.Unit{Login: login}
 	for _, m := range minutes {
-		u.Add(&schemas.Event{Kind: schemas.Kind_KIND_PAGE, Time: at(m)})
+		u.Add(visitor.Limits{}, &schemas.Event{Kind: schemas.Kind_KIND_PAGE, Time: at(m)})
 	}
 	return u
 }

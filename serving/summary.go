@@ -88,7 +88,7 @@ func (p *Summary) count(h *visitor.History) {
 		p.LastSeen = last
 	}
 	p.Events += h.Events()
-	p.CountersOnly = p.CountersOnly || h.Events() > visitor.Cap
+	p.CountersOnly = p.CountersOnly || h.CountersOnly()
 	for _, s := range h.Sessions() {
 		p.Sessions++
 		if s.Bounced() {

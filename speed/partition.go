@@ -196,7 +196,7 @@ func (p *Partition) classify(m *member, login string) *visitor.Segment {
 	if model == nil {
 		return nil
 	}
-	s := model.classify(m.Whole.Person(login, m.FirstLogin), p.Metrics)
+	s := model.classify(m.Whole.Person(p.Limits, login, m.FirstLogin), p.Metrics)
 	if s == nil {
 		return nil
 	}
@@ -295,12 +295,12 @@ func (p *Partition) read(ctx context.Context, devices []string) ([]schemas.Row, 
 // and lie in this one's future.
 func (p *Partition) member(device string, row schemas.Row, base int64) (*member, error) {
 	m := &member{device: device, stamp: -1}
-	m.Device = visitor.HashDevice(device)
+	m.Device, m.Limits = visitor.HashDevice(device), p.Limits
 	cells, current, err := p.cells(row, base)
 	if err != nil {
 		return nil, err
 	}
-	whole := visitor.Merge(cells...)
+	whole := visitor.Merge(p.Limits, cells...)
 	m.Whole = whole.Units
 	if current >= 0 {
 		m.Cell, m.stamp = *cells[len(cells)-1], current

@@ -16,6 +16,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"fernweh/model/visitor"
 	"fernweh/schemas"
 
 	"golang.org/x/sync/errgroup"
@@ -51,6 +52,7 @@ type Stores struct {
 	Now         func() time.Time
 	Metrics     *Metrics
 	MaxVisitors int // devices that one partition holds in memory
+	Limits      visitor.Limits
 }
 
 // A Layer is the speed layer of one process.

@@ -119,7 +119,7 @@ func holdsVisitor(t *testing.T, device string, told []serving.Visitor, events []
 	for _, v := range told {
 		for next < len(events) && events[next].Offset < v.Provenance.Through {
 			e := events[next].Event
-			cell.Fold(e, visitor.HashID(e.Id), visitor.HashDevice(e.Device), nobody)
+			cell.Fold(visitor.Limits{}, e, visitor.HashID(e.Id), visitor.HashDevice(e.Device), nobody)
 			next++
 		}
 		if next == 0 || events[0].Partition != v.Provenance.Partition {

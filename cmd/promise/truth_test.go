@@ -59,7 +59,7 @@ func (t *truth) fold(r schemas.Record) {
 	for i := range c.Units {
 		c.Units[i].Measure(less)
 	}
-	c.Fold(e, visitor.HashID(e.Id), visitor.HashDevice(e.Device), add)
+	c.Fold(visitor.Limits{}, e, visitor.HashID(e.Id), visitor.HashDevice(e.Device), add)
 	for i := range c.Units {
 		c.Units[i].Measure(add)
 	}

@@ -45,10 +45,10 @@ func (us *Units) unit(login string) (u *Unit, made bool) {
 }
 
 // merge adds the units of a later, disjoint part of the log.
-func (us *Units) merge(o Units) {
+func (us *Units) merge(l Limits, o Units) {
 	for i := range o {
 		u, _ := us.unit(o[i].Login)
-		u.Merge(&o[i].History)
+		u.Merge(l, &o[i].History)
 	}
 }
 
@@ -117,14 +117,14 @@ type Segment struct {
 // does and as the promise defines. Panes are left to Measure, but for what
 // cannot be read off the units in the end: visits, and events without consent.
 // The hashes are HashID and HashDevice of the event's id and device.
-func (c *Cell) Fold(e *schemas.Event, id, device uint64, emit func(kpi.Pane, int64)) Verdict {
-	v, login := c.Filter.Pass(id, e)
+func (c *Cell) Fold(l Limits, e *schemas.Event, id, device uint64, emit func(kpi.Pane, int64)) Verdict {
+	v, login := c.Filter.Pass(l, id, e)
 	switch v {
 	case Anonymous:
 		measureEvent(e, emit)
 	case Accepted:
 		u, _ := c.Units.unit(login)
-		if u.Add(e) {
+		if u.Add(l, e) {
 			emit(visit(e), int64(device))
 		}
 	case Reset:
@@ -142,22 +142,22 @@ func visit(e *schemas.Event) kpi.Pane {
 
 // Merge is the whole state of a device from the cells of its row in the order of
 // the log: one generation and the epochs after it.
-func Merge(cells ...*Cell) *Cell {
+func Merge(l Limits, cells ...*Cell) *Cell {
 	whole := new(Cell)
 	for _, c := range cells {
-		whole.append(c)
+		whole.append(l, c)
 	}
 	return whole
 }
 
-func (c *Cell) append(later *Cell) {
+func (c *Cell) append(l Limits, later *Cell) {
 	if later.Forgot.All {
 		c.Units = nil
 	}
 	for _, login := range later.Forgot.Logins {
 		c.Units.forget(login)
 	}
-	c.Units.merge(later.Units)
+	c.Units.merge(l, later.Units)
 	c.Filter = later.Filter.clone()
 }
 
@@ -166,6 +166,7 @@ type Visitor struct {
 	Cell         // what the current epoch's cell holds
 	Whole  Units // everything: the generation worked on and the epochs after it
 	Device uint64
+	Limits Limits
 }
 
 // Apply passes the next event of the device in log order into the visitor and
@@ -173,7 +174,7 @@ type Visitor struct {
 func (v *Visitor) Apply(offset int64, e *schemas.Event) (Verdict, string, Decided) {
 	d := Decided{Offset: offset}
 	emit := func(p kpi.Pane, n int64) { d.Panes = append(d.Panes, kpi.Delta{Pane: p, N: n}) }
-	verdict, login := v.Filter.Pass(HashID(e.Id), e)
+	verdict, login := v.Filter.Pass(v.Limits, HashID(e.Id), e)
 	switch verdict {
 	case Anonymous:
 		measureEvent(e, emit)
@@ -182,11 +183,11 @@ func (v *Visitor) Apply(offset int64, e *schemas.Event) (Verdict, string, Decide
 		if made && login != "" {
 			d.Links = append(d.Links, LinkChange{login, true})
 		}
-		if u.change(e, emit) {
+		if u.change(v.Limits, e, emit) {
 			emit(visit(e), int64(v.Device))
 		}
 		since, _ := v.Units.unit(login)
-		since.Add(e)
+		since.Add(v.Limits, e)
 	case Reset:
 		d.Links = v.erase(e.GetErasure().GetLogin(), emit)
 	}

@@ -9,11 +9,6 @@ import (
 	"github.com/cespare/xxhash/v2"
 )
 
-// Remembered is how many accepted ids of a device the filter knows. A duplicate
-// that comes after more than these is counted again; the price of a filter of
-// at most 2 KiB a device that never forgets at a cut.
-const Remembered = 256
-
 // A Verdict is what the filter says of an event.
 type Verdict uint8
 
@@ -53,12 +48,12 @@ func HashID(id string) uint64 { return xxhash.Sum64String(id) }
 
 // Pass judges the next event of the device in log order, whose id has the given
 // hash, and says which login an accepted event belongs to.
-func (f *Filter) Pass(id uint64, e *schemas.Event) (v Verdict, login string) {
+func (f *Filter) Pass(l Limits, id uint64, e *schemas.Event) (v Verdict, login string) {
 	if slices.Contains(f.IDs, id) {
 		return Duplicate, ""
 	}
 	if e.Kind == schemas.Kind_KIND_ERASURE {
-		f.remember(id)
+		f.remember(l, id)
 		f.reset(e.GetErasure().GetLogin(), e.Received)
 		return Reset, ""
 	}
@@ -68,7 +63,7 @@ func (f *Filter) Pass(id uint64, e *schemas.Event) (v Verdict, login string) {
 	if f.erased(login, e.Received) {
 		return Erased, ""
 	}
-	f.remember(id)
+	f.remember(l, id)
 	if e.Kind == schemas.Kind_KIND_CONSENT && e.Choice != schemas.Choice_CHOICE_UNSPECIFIED {
 		f.Choice = e.Choice
 	}
@@ -92,13 +87,14 @@ func (f *Filter) consents(e *schemas.Event) bool {
 	return f.Choice == schemas.Choice_CHOICE_GRANTED
 }
 
-func (f *Filter) remember(id uint64) {
-	if len(f.IDs) < Remembered {
+func (f *Filter) remember(l Limits, id uint64) {
+	last := l.remembered() - 1
+	if len(f.IDs) <= last {
 		f.IDs = append(f.IDs, id)
 		return
 	}
 	copy(f.IDs, f.IDs[1:])
-	f.IDs[Remembered-1] = id
+	f.IDs[last] = id
 }
 
 // reset forgets the device, or one login of it. The hashes of ids stay, for an

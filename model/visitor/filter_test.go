@@ -190,7 +190,7 @@ func TestFilterWalksTheLog(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			var f visitor.Filter
 			for i, e := range tt.log {
-				got, login := f.Pass(visitor.HashID(e.event.Id), e.event)
+				got, login := f.Pass(visitor.Limits{}, visitor.HashID(e.event.Id), e.event)
 				if got != e.want || login != e.login {
 					t.Errorf("event %d, %s of id %q: got %s for login %q, want %s for login %q",
 						i, e.event.Kind, e.event.Id, got, login, e.want, e.login)
@@ -220,7 +220,7 @@ func TestFirstLoginStays(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			var f visitor.Filter
 			for _, e := range tt.log {
-				f.Pass(visitor.HashID(e.Id), e)
+				f.Pass(visitor.Limits{}, visitor.HashID(e.Id), e)
 			}
 			if f.FirstLogin != tt.want {
 				t.Errorf("first login %q, want %q", f.FirstLogin, tt.want)
@@ -235,7 +235,7 @@ func TestFilterIsBounded(t *testing.T) {
 	var want []uint64
 	for i := range 3 * visitor.Remembered {
 		e := page(fmt.Sprint("p", i))
-		f.Pass(visitor.HashID(e.Id), e)
+		f.Pass(visitor.Limits{}, visitor.HashID(e.Id), e)
 		want = append(want, visitor.HashID(e.Id))
 	}
 	if want = want[len(want)-visitor.Remembered:]; !slices.Equal(f.IDs, want) {

@@ -8,19 +8,14 @@ import (
 	"fernweh/schemas"
 )
 
-// Cap is the number of events above which a history keeps its counters only:
-// no traveller comes near it, and a crawler must not grow without bound. The
-// rule looks at the total alone, so that it holds in any order of Add and Merge.
-const Cap = 10_000
-
 // A History is everything that is known from a set of accepted events of one
 // unit. The zero value is the empty set. It is a commutative monoid: the order
 // of Add and the grouping of Merge do not show.
 type History struct {
 	First, Last int64    // event time of the first and the last event, UTC microseconds; 0 while empty
 	Counters    Counters // of everything
-	Minutes     []Minute // ascending; nil above Cap
-	Offers      []Offer  // ascending by id; nil above Cap
+	Minutes     []Minute // ascending; nil above the cap
+	Offers      []Offer  // ascending by id; nil above the cap
 }
 
 // A Minute is what happened in one minute of event time. First and Last tell
@@ -28,7 +23,7 @@ type History struct {
 type Minute struct {
 	Minute      int64         // since 1970 UTC
 	First, Last int64         // event time, UTC microseconds
-	Kinds       [kinds]uint16 // events by schemas.Kind; cannot overflow below Cap
+	Kinds       [kinds]uint16 // events by schemas.Kind; cannot overflow below the cap
 	Places      []Place       // ascending by destination
 	Money       []Money       // ascending by currency
 }
@@ -64,10 +59,13 @@ func (h *History) Events() uint64 {
 	return n
 }
 
+// CountersOnly says that the history went over the cap.
+func (h *History) CountersOnly() bool { return h.Minutes == nil && h.Events() > 0 }
+
 // Add puts one accepted event into the history. It says whether the event's
-// minute was not in it before (above Cap: always), which is when a distinct
+// minute was not in it before (above the cap: always), which is when a distinct
 // count of that minute has to hear of the device.
-func (h *History) Add(e *schemas.Event) (fresh bool) {
+func (h *History) Add(l Limits, e *schemas.Event) (fresh bool) {
 	before := h.Events()
 	if before == 0 {
 		h.First, h.Last = e.Time, e.Time
@@ -75,7 +73,7 @@ func (h *History) Add(e *schemas.Event) (fresh bool) {
 		h.First, h.Last = min(h.First, e.Time), max(h.Last, e.Time)
 	}
 	h.Counters.add(e)
-	if before >= Cap {
+	if before >= l.cap() {
 		h.Minutes, h.Offers = nil, nil
 		return true
 	}
@@ -206,7 +204,7 @@ func (o *Offer) merge(p Offer) {
 
 // Merge joins the history of a disjoint set of events of the same unit. It
 // leaves o as it is and shares nothing with it.
-func (h *History) Merge(o *History) {
+func (h *History) Merge(l Limits, o *History) {
 	if o.Events() == 0 {
 		return
 	}
@@ -216,7 +214,7 @@ func (h *History) Merge(o *History) {
 		h.First, h.Last = min(h.First, o.First), max(h.Last, o.Last)
 	}
 	h.Counters.merge(&o.Counters)
-	if h.Events() > Cap {
+	if h.Events() > l.cap() {
 		h.Minutes, h.Offers = nil, nil
 		return
 	}

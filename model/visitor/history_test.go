@@ -16,7 +16,7 @@ import (
 func historyOf(es []*schemas.Event) *visitor.History {
 	h := new(visitor.History)
 	for _, e := range es {
-		h.Add(e)
+		h.Add(visitor.Limits{}, e)
 	}
 	return h
 }
@@ -44,11 +44,11 @@ func TestHistoryIsACommutativeMonoid(t *testing.T) {
 		j := rapid.IntRange(i, len(es)).Draw(t, "second split")
 		a, b, c := historyOf(shuffled[:i]), historyOf(shuffled[i:j]), historyOf(shuffled[j:])
 		left := new(visitor.History)
-		left.Merge(a)
-		left.Merge(b)
-		left.Merge(c)
-		c.Merge(b)
-		c.Merge(a)
+		left.Merge(visitor.Limits{}, a)
+		left.Merge(visitor.Limits{}, b)
+		left.Merge(visitor.Limits{}, c)
+		c.Merge(visitor.Limits{}, b)
+		c.Merge(visitor.Limits{}, a)
 		if got := bytesOf(t, left); !bytes.Equal(got, want) {
 			t.Fatalf("merge (a b) c differs from adding all:\ngot  %x\nwant %x", got, want)
 		}
@@ -69,7 +69,7 @@ func TestCapHoldsInAnyGrouping(t *testing.T) {
 	}
 	for _, split := range []int{1, len(es) / 2, visitor.Cap, len(es) - 1} {
 		h := historyOf(es[split:])
-		h.Merge(historyOf(es[:split]))
+		h.Merge(visitor.Limits{}, historyOf(es[:split]))
 		if !bytes.Equal(bytesOf(t, h), bytesOf(t, all)) {
 			t.Errorf("split at %d: merge over the cap differs from adding all", split)
 		}
@@ -98,7 +98,7 @@ func TestSessions(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			var h visitor.History
 			for i, m := range tt.minutes {
-				h.Add(&schemas.Event{Id: fmt.Sprint(i), Kind: schemas.Kind_KIND_PAGE, Time: int64(m) * minute})
+				h.Add(visitor.Limits{}, &schemas.Event{Id: fmt.Sprint(i), Kind: schemas.Kind_KIND_PAGE, Time: int64(m) * minute})
 			}
 			var got []int
 			for _, s := range h.Sessions() {
@@ -175,7 +175,7 @@ func TestDifferencesSumToMeasure(t *testing.T) {
 			for _, delta := range d.Panes {
 				live.emit(delta.Pane, delta.N)
 			}
-			c.Fold(e, visitor.HashID(e.Id), v.Device, exact.emit)
+			c.Fold(visitor.Limits{}, e, visitor.HashID(e.Id), v.Device, exact.emit)
 		}
 		for i := range c.Units {
 			c.Units[i].Measure(exact.emit)
@@ -206,9 +206,9 @@ func TestCellsMergeToTheFold(t *testing.T) {
 				end = cuts[epoch]
 			}
 			for ; at < end; at++ {
-				want.Fold(log[at], visitor.HashID(log[at].Id), 0, none)
+				want.Fold(visitor.Limits{}, log[at], visitor.HashID(log[at].Id), 0, none)
 				if epoch < published {
-					base.Fold(log[at], visitor.HashID(log[at].Id), 0, none)
+					base.Fold(visitor.Limits{}, log[at], visitor.HashID(log[at].Id), 0, none)
 				}
 				v.Apply(int64(at), log[at])
 			}
@@ -217,7 +217,7 @@ func TestCellsMergeToTheFold(t *testing.T) {
 			}
 			v.Cell = visitor.Cell{Filter: v.Filter}
 		}
-		got, _ := visitor.Merge(append([]*visitor.Cell{through(t, cells[0])}, cells[1:]...)...).AppendBinary(nil)
+		got, _ := visitor.Merge(visitor.Limits{}, append([]*visitor.Cell{through(t, cells[0])}, cells[1:]...)...).AppendBinary(nil)
 		exp, _ := want.AppendBinary(nil)
 		if !bytes.Equal(got, exp) {
 			t.Fatalf("cuts %v, generation of %d epochs: merged cells\n%x, one fold\n%x", cuts, published, got, exp)
@@ -263,7 +263,7 @@ func TestVectorIsFiniteAndNamed(t *testing.T) {
 
 func FuzzCell(f *testing.F) {
 	var c visitor.Cell
-	c.Fold(&schemas.Event{Id: "a", Device: "d", Kind: schemas.Kind_KIND_PAGE, Time: 1, AssumedConsent: true}, 7, 1,
+	c.Fold(visitor.Limits{}, &schemas.Event{Id: "a", Device: "d", Kind: schemas.Kind_KIND_PAGE, Time: 1, AssumedConsent: true}, 7, 1,
 		func(kpi.Pane, int64) {})
 	b, _ := c.AppendBinary(nil)
 	f.Add(b)

@@ -91,18 +91,18 @@ func measureEvent(e *schemas.Event, emit func(kpi.Pane, int64)) {
 // change adds the event to the history and emits by how much m(history) grows:
 // m(after) - m(before), computed from the minute and the sessions around the
 // event alone. It says what Add says.
-func (h *History) change(e *schemas.Event, emit func(kpi.Pane, int64)) (fresh bool) {
+func (h *History) change(l Limits, e *schemas.Event, emit func(kpi.Pane, int64)) (fresh bool) {
 	less := func(p kpi.Pane, n int64) { emit(p, -n) }
 	switch n := h.Events(); {
-	case n == Cap: // this event takes the history over the cap
+	case n == l.cap(): // this event takes the history over the cap
 		h.Measure(less)
-		return h.Add(e)
-	case n > Cap:
-		return h.Add(e)
+		return h.Add(l, e)
+	case n > l.cap():
+		return h.Add(l, e)
 	}
 	from, to := h.around(e.Time)
 	h.measureSessions(from, to, less)
-	fresh = h.Add(e)
+	fresh = h.Add(l, e)
 	from, to = h.around(e.Time)
 	h.measureSessions(from, to, emit)
 	measureEvent(e, emit)

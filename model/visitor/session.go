@@ -14,7 +14,7 @@ type Session struct {
 	Kinds      [kinds]uint32 // events by schemas.Kind
 }
 
-// Sessions are the sessions of the history, ascending. Above Cap there are none.
+// Sessions are the sessions of the history, ascending. Above the cap there are none.
 func (h *History) Sessions() []Session {
 	var out []Session
 	for i := 0; i < len(h.Minutes); {

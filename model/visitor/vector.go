@@ -139,7 +139,7 @@ func (h *History) summarise() summary {
 
 // Person is what the classification of a unit looks at: the unit, and with the
 // first login also what happened before it. The units themselves stay apart.
-func (us Units) Person(login, first string) *History {
+func (us Units) Person(l Limits, login, first string) *History {
 	u := us.Unit(login)
 	if u == nil {
 		return nil
@@ -149,7 +149,7 @@ func (us Units) Person(login, first string) *History {
 		return &u.History
 	}
 	h := new(History)
-	h.Merge(&before.History)
-	h.Merge(&u.History)
+	h.Merge(l, &before.History)
+	h.Merge(l, &u.History)
 	return h
 }

@@ -82,7 +82,7 @@ func (m *model) segment(c *visitor.Cell) (id string, distance float64, model str
 	if m == nil || c.Choice == schemas.Choice_CHOICE_DENIED {
 		return "", 0, ""
 	}
-	h := c.Units.Person(serving.ActiveLogin(c), c.FirstLogin)
+	h := c.Units.Person(visitor.Limits{}, serving.ActiveLogin(c), c.FirstLogin)
 	if h == nil {
 		return "", 0, ""
 	}
