@@ -64,6 +64,18 @@ type Layer struct {
 	Log   Log
 	Files archive.Files
 	Now   func() time.Time
+	Wait  Wait // nil: by the system's clock
+}
+
+// A Wait waits, and says whether there is still work to do then.
+type Wait func(ctx context.Context, d time.Duration) bool
+
+// wait waits as the layer was told to.
+func (l *Layer) wait(ctx context.Context, d time.Duration) bool {
+	if l.Wait != nil {
+		return l.Wait(ctx, d)
+	}
+	return pause(ctx, d)
 }
 
 // Archive writes the log into the archive until ctx is done. A failure delays it

@@ -52,6 +52,7 @@ func newPortal(t *testing.T) *portal {
 			Patience: time.Minute, Grace: time.Minute, Holder: "the test",
 		},
 		Views: views, Log: p, Files: files, Now: func() time.Time { return p.now },
+		Wait: func(ctx context.Context, _ time.Duration) bool { return ctx.Err() == nil },
 	}
 	for i := range p.writers {
 		if p.writers[i], err = archive.NewWriter(t.Context(), files, int32(i), p.ArchiveRows); err != nil {

@@ -41,12 +41,7 @@ func (l *Layer) lease(ctx context.Context) (release func(), err error) {
 	var renewing sync.WaitGroup
 	renewing.Go(func() {
 		for pause(ctx, leaseFor/3) {
-			next := l.fresh()
-			// A renewal that fails is tried again; should the lease run out meanwhile,
-			// another run may begin, and one of the two will not publish.
-			if done, err := l.Views.CompareAndSet(ctx, schemas.KeyLease, schemas.ColumnValue, mine, next); err == nil && done {
-				mine = next
-			}
+			mine = l.renew(ctx, mine)
 		}
 	})
 	return func() {
@@ -56,6 +51,26 @@ func (l *Layer) lease(ctx context.Context) (release func(), err error) {
 		_, _ = l.Views.CompareAndSet(context.WithoutCancel(ctx), schemas.KeyLease, schemas.ColumnValue, mine,
 			schemas.EncodeJSON(lease{}))
 	}, nil
+}
+
+// renew renews the lease, and gives what it is now. A renewal that fails is tried
+// again a third of a lease later; should it run out meanwhile, another run may begin, and
+// one of the two will not publish. One whose answer was lost lies there under our
+// name, and is what the next one renews.
+func (l *Layer) renew(ctx context.Context, mine []byte) []byte {
+	next := l.fresh()
+	done, err := l.Views.CompareAndSet(ctx, schemas.KeyLease, schemas.ColumnValue, mine, next)
+	if err == nil && done {
+		return next
+	}
+	there, err := l.value(ctx, schemas.KeyLease)
+	if err != nil {
+		return mine
+	}
+	if held, err := schemas.DecodeJSON[lease](there); err == nil && held.Holder == l.Holder {
+		return there
+	}
+	return mine
 }
 
 func (l *Layer) fresh() []byte {
@@ -80,7 +95,7 @@ func (l *Layer) take(ctx context.Context) ([]byte, error) {
 		return nil, &Busy{held.Holder, until}
 	}
 	mine := l.fresh()
-	done, err := l.Views.CompareAndSet(ctx, schemas.KeyLease, schemas.ColumnValue, old, mine)
+	done, err := l.swap(ctx, schemas.KeyLease, old, mine)
 	if err != nil {
 		return nil, fmt.Errorf("take lease: %w", err)
 	}

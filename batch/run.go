@@ -135,10 +135,11 @@ func (l *Layer) write(ctx context.Context, record schemas.Run) error {
 	return nil
 }
 
-// settle says of the runs before number that look as if they were in work what
-// became of them: the lease is ours, so their processes are gone, or have been
-// silent for so long. One that was only silent writes its record again when it
-// goes on.
+// settle says of the runs before number what became of them, where their records
+// do not: of those that look as if they were in work, for the lease is ours, so
+// their processes are gone, or have been silent for so long (one that was only
+// silent writes its record again when it goes on); and of those that are called
+// failed since nobody could say in time whether they had been published.
 func (l *Layer) settle(ctx context.Context, number int64) error {
 	published, _, err := l.published(ctx)
 	if err != nil {
@@ -148,7 +149,8 @@ func (l *Layer) settle(ctx context.Context, number int64) error {
 	err = l.Views.Scan(ctx, schemas.TableRuns, "", "~", func(row schemas.Row) error {
 		c, _ := row.Cell(schemas.ColumnValue)
 		record, err := schemas.DecodeJSON[schemas.Run](c.Value)
-		if err == nil && record.State == schemas.RunRunning {
+		_, kept := published.Generation(record.Number)
+		if err == nil && (record.State == schemas.RunRunning || kept && record.State == schemas.RunFailed) {
 			open = append(open, record)
 		}
 		return err
@@ -158,7 +160,7 @@ func (l *Layer) settle(ctx context.Context, number int64) error {
 	}
 	for _, record := range open {
 		if g, ok := published.Generation(record.Number); ok {
-			record.State, record.Generation = schemas.RunPublished, &g
+			record.State, record.Error, record.Generation = schemas.RunPublished, "", &g
 		} else {
 			record.State = schemas.RunFailed
 			record.Error = fmt.Sprintf("its process ended before it did; run %d found it so", number)
@@ -176,11 +178,15 @@ func (r *run) cut(ctx context.Context, _ *schemas.Step) error {
 	return r.Log.AppendCut(ctx, r.record.Number)
 }
 
+// The archive is looked at soon, for it is seldom far behind, and then ever less
+// often: each look lists a store that may bill it.
+const firstLook, longestLook = 20 * time.Millisecond, time.Second
+
 // await waits until the archive holds the log up to the cut, and pins it.
 func (r *run) await(ctx context.Context, step *schemas.Step) error {
 	ctx, cancel := context.WithTimeout(ctx, r.Patience)
 	defer cancel()
-	for {
+	for look := firstLook; ; look = min(2*look, longestLook) {
 		m, err := r.chain.Manifest(ctx, r.record.Number)
 		if err == nil {
 			r.manifest, err = archive.Pin(ctx, r.Files, m)
@@ -190,7 +196,7 @@ func (r *run) await(ctx context.Context, step *schemas.Step) error {
 		if !errors.Is(err, archive.ErrNotYet) {
 			return err
 		}
-		if !pause(ctx, 20*time.Millisecond) {
+		if !r.wait(ctx, look) {
 			return fmt.Errorf("after %v, is the archive running?: %w", r.Patience, err)
 		}
 	}
@@ -326,6 +332,10 @@ func (r *run) publish(ctx context.Context, _ *schemas.Step) error {
 		if err != nil {
 			return err
 		}
+		if _, ours := published.Generation(g.Run); ours { // and a younger one came since
+			r.record.Generation = &g
+			return nil
+		}
 		if len(published.Kept) > 0 && published.Kept[0].Run > g.Run {
 			return fmt.Errorf("generation %d is published already: %w", published.Kept[0].Run, errOvertaken)
 		}
@@ -358,7 +368,7 @@ func (l *Layer) published(ctx context.Context) (p schemas.Published, raw []byte,
 // switchTo is the one small write. done is false if another was faster.
 func (l *Layer) switchTo(ctx context.Context, old []byte, p schemas.Published) (done bool, err error) {
 	value := schemas.EncodeJSON(p)
-	done, err = l.Views.CompareAndSet(ctx, schemas.KeyPublished, schemas.ColumnValue, old, value)
+	done, err = l.swap(ctx, schemas.KeyPublished, old, value)
 	if err != nil || !done {
 		return done, err
 	}

@@ -54,28 +54,38 @@ var (
 	ErrNoCut = errors.New("a younger cut stands before it")
 )
 
-// A Chain reads the archive of all partitions, and remembers the footers that it
-// has read: they never change.
+// A Chain reads the archive of all partitions, and remembers what never changes:
+// the footers that it has read, and the partitions that have reached the cut it was
+// asked for last. An object store bills every listing.
 type Chain struct {
 	files      Files
 	partitions int32
 	spans      map[string]schemas.Span
+	run        int64                // that was asked for last
+	reached    map[int32][]FileSpan // the partitions that have its cut
 }
 
 // NewChain reads the archive in files.
 func NewChain(files Files, partitions int32) *Chain {
-	return &Chain{files, partitions, make(map[string]schemas.Span)}
+	return &Chain{files: files, partitions: partitions, spans: make(map[string]schemas.Span)}
 }
 
 // Manifest gives every file up to the cut of a run, in every partition, checked
 // to be a chain without a hole from the log's beginning. It is ErrNotYet while
 // the archive is behind, ErrNoCut if the run has no cut in some partition.
 func (c *Chain) Manifest(ctx context.Context, run int64) (*Manifest, error) {
+	if c.run != run || c.reached == nil {
+		c.run, c.reached = run, make(map[int32][]FileSpan)
+	}
 	m := &Manifest{Run: run}
 	for p := range c.partitions {
-		files, err := c.upTo(ctx, p, run)
-		if err != nil {
-			return nil, fmt.Errorf("partition %d, cut %d: %w", p, run, err)
+		files, known := c.reached[p]
+		if !known {
+			var err error
+			if files, err = c.upTo(ctx, p, run); err != nil {
+				return nil, fmt.Errorf("partition %d, cut %d: %w", p, run, err)
+			}
+			c.reached[p] = files
 		}
 		m.Partitions = append(m.Partitions, files)
 	}

@@ -56,7 +56,8 @@ func newWorld(seed uint64, law sabotage, open func() (views, error)) (*world, er
 			Partitions: partitions, Segments: 2, Restarts: 1, Workers: 1, Memory: 1 << 30, Sample: 100, ArchiveRows: 20,
 			Patience: time.Minute, Grace: time.Minute, Holder: "the world",
 		},
-		Now: func() time.Time { return w.now },
+		Now:  func() time.Time { return w.now },
+		Wait: func(ctx context.Context, _ time.Duration) bool { return ctx.Err() == nil }, // the world has its own clock
 	}
 	return w, nil
 }

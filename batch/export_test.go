@@ -1,0 +1,25 @@
+package batch
+
+import (
+	"context"
+	"testing"
+)
+
+// A Held is a lease that a test renews by hand.
+type Held struct {
+	layer *Layer
+	mine  []byte
+}
+
+// Hold takes the lease.
+func (l *Layer) Hold(t *testing.T) *Held {
+	t.Helper()
+	mine, err := l.take(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &Held{l, mine}
+}
+
+// Renew is one renewal.
+func (h *Held) Renew(ctx context.Context) { h.mine = h.layer.renew(ctx, h.mine) }
