@@ -1,7 +1,6 @@
 package batch
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -34,18 +33,22 @@ func (l *Layer) Run(ctx context.Context, progress Progress) (schemas.Run, error)
 	}
 	defer release()
 	chain := archive.NewChain(l.Files, l.Partitions)
-	youngest, err := chain.Youngest(ctx)
+	epochs, err := chain.Epochs(ctx)
 	if err != nil {
 		return schemas.Run{}, err
 	}
-	number, err := l.number(ctx, youngest+1)
+	records, err := l.records(ctx)
 	if err != nil {
 		return schemas.Run{}, err
 	}
-	if err := l.settle(ctx, number); err != nil {
+	number, err := l.number(ctx, epochs, records)
+	if err != nil {
 		return schemas.Run{}, err
 	}
-	r := &run{Layer: l, chain: chain, progress: progress, record: schemas.Run{
+	if err := l.settle(ctx, number, records); err != nil {
+		return schemas.Run{}, err
+	}
+	r := &run{Layer: l, chain: chain, epochs: epochs, progress: progress, record: schemas.Run{
 		Number: number, State: schemas.RunRunning, Started: l.Now().UnixMicro(),
 		Settings: map[string]string{
 			"segments": strconv.Itoa(l.Segments), "restarts": strconv.Itoa(l.Restarts),
@@ -74,6 +77,7 @@ func (l *Layer) Run(ctx context.Context, progress Progress) (schemas.Run, error)
 type run struct {
 	*Layer
 	chain    *archive.Chain
+	epochs   []int64 // by partition: the cut that the archive's end has come to
 	progress Progress
 	record   schemas.Run
 
@@ -140,28 +144,19 @@ func (l *Layer) write(ctx context.Context, record schemas.Run) error {
 // their processes are gone, or have been silent for so long (one that was only
 // silent writes its record again when it goes on); and of those that are called
 // failed since nobody could say in time whether they had been published.
-func (l *Layer) settle(ctx context.Context, number int64) error {
+func (l *Layer) settle(ctx context.Context, number int64, records []schemas.Run) error {
 	published, _, err := l.published(ctx)
 	if err != nil {
 		return err
 	}
-	var open []schemas.Run
-	err = l.Views.Scan(ctx, schemas.TableRuns, "", "~", func(row schemas.Row) error {
-		c, _ := row.Cell(schemas.ColumnValue)
-		record, err := schemas.DecodeJSON[schemas.Run](c.Value)
-		_, kept := published.Generation(record.Number)
-		if err == nil && (record.State == schemas.RunRunning || kept && record.State == schemas.RunFailed) {
-			open = append(open, record)
-		}
-		return err
-	})
-	if err != nil {
-		return fmt.Errorf("read the runs before run %d: %w", number, err)
-	}
-	for _, record := range open {
-		if g, ok := published.Generation(record.Number); ok {
+	for _, record := range records {
+		g, ok := published.Generation(record.Number)
+		switch {
+		case record.State == schemas.RunPublished, record.State == schemas.RunFailed && !ok:
+			continue
+		case ok:
 			record.State, record.Error, record.Generation = schemas.RunPublished, "", &g
-		} else {
+		default:
 			record.State = schemas.RunFailed
 			record.Error = fmt.Sprintf("its process ended before it did; run %d found it so", number)
 		}
@@ -173,8 +168,17 @@ func (l *Layer) settle(ctx context.Context, number int64) error {
 }
 
 // cut writes the run's cut into every partition. Where it stands, and whether it
-// is one, only the log says.
-func (r *run) cut(ctx context.Context, _ *schemas.Step) error {
+// is one, only the log says. A partition whose last cut is so far below that this
+// one would not follow it is brought nearer first, by cuts of no run: the others
+// skip them.
+func (r *run) cut(ctx context.Context, step *schemas.Step) error {
+	for last := slices.Min(r.epochs); r.record.Number-last > maxStep; {
+		last += maxStep
+		step.Note = fmt.Sprintf("cuts up to %d were written before, since a partition had only come to %d", last, slices.Min(r.epochs))
+		if err := r.Log.AppendCut(ctx, last); err != nil {
+			return err
+		}
+	}
 	return r.Log.AppendCut(ctx, r.record.Number)
 }
 
@@ -394,35 +398,6 @@ func (l *Layer) Rollback(ctx context.Context, to int64) error {
 		done, err := l.switchTo(ctx, old, p)
 		if err != nil || done {
 			return err
-		}
-	}
-}
-
-// number draws the next number from the run counter, but none below least. Numbers
-// never repeat: one that is drawn and not used is lost. The counter lies in the
-// views; where they were made anew, or another set of views lives on the same log,
-// it is least that keeps a cut from being overtaken before it is written.
-func (l *Layer) number(ctx context.Context, least int64) (int64, error) {
-	for {
-		rows, err := l.Views.Get(ctx, schemas.KeyNextRun)
-		if err != nil {
-			return 0, fmt.Errorf("read run counter: %w", err)
-		}
-		next := int64(1)
-		c, ok := rows[0].Cell(schemas.ColumnValue)
-		if ok {
-			if next, err = strconv.ParseInt(string(c.Value), 10, 64); err != nil {
-				return 0, fmt.Errorf("read run counter: %w", err)
-			}
-		}
-		next = max(next, least)
-		done, err := l.Views.CompareAndSet(ctx, schemas.KeyNextRun, schemas.ColumnValue, bytes.Clone(c.Value),
-			strconv.AppendInt(nil, next+1, 10))
-		if err != nil {
-			return 0, fmt.Errorf("draw run number: %w", err)
-		}
-		if done {
-			return next, nil
 		}
 	}
 }

@@ -121,24 +121,25 @@ func (c *Chain) upTo(ctx context.Context, partition int32, run int64) ([]FileSpa
 	return nil, ErrNotYet
 }
 
-// Youngest is the greatest run whose cut the archive holds in some partition; 0:
-// it holds none. A run must have a greater number to have a cut at all.
-func (c *Chain) Youngest(ctx context.Context) (run int64, err error) {
+// Epochs are the greatest cuts that the archive holds, by partition; 0: none. A
+// run's number must follow each of them.
+func (c *Chain) Epochs(ctx context.Context) ([]int64, error) {
+	epochs := make([]int64, c.partitions)
 	for p := range c.partitions {
 		names, err := list(ctx, c.files, p)
 		if err != nil {
-			return 0, err
+			return nil, err
 		}
 		if len(names) == 0 {
 			continue
 		}
 		s, err := c.span(ctx, names[len(names)-1])
 		if err != nil {
-			return 0, err
+			return nil, err
 		}
-		run = max(run, s.EpochAfter())
+		epochs[p] = s.EpochAfter()
 	}
-	return run, nil
+	return epochs, nil
 }
 
 func (c *Chain) span(ctx context.Context, name string) (schemas.Span, error) {
