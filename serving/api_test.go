@@ -11,11 +11,13 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"fernweh/layer"
 	"fernweh/model/visitor"
 	"fernweh/schemas"
 	"fernweh/serving"
@@ -25,9 +27,13 @@ import (
 // ready.
 func serve(t testing.TB, p *portal, runs serving.Runs) *httptest.Server {
 	t.Helper()
-	s, err := serving.New(serving.Config{
+	c := serving.Config{
 		Views: p, Partitions: p.partitions, Log: p, Runs: runs, Version: "test", Now: p.clock, Timeout: time.Second,
-	})
+	}
+	if p.health != nil {
+		c.Health = p.health
+	}
+	s, err := serving.New(c)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -319,11 +325,49 @@ func TestAModelThatIsMissingIsSaidAndTheRestIsAnswered(t *testing.T) {
 	if got := read[serving.Segments](t, s, "/v1/segments").Problem; got != want {
 		t.Errorf("problem: got %q, want %q", got, want)
 	}
-	if got := read[serving.Status](t, s, "/v1/status"); !got.Ready || !slices.Equal(got.Degraded, []string{want}) {
-		t.Errorf("status: got ready %t and %q, want ready and %q", got.Ready, got.Degraded, want)
+	got := read[serving.Status](t, s, "/v1/status")
+	if d := got.Degraded; !got.Ready || len(d) != 1 || d[0].Component != "model" || d[0].State != "limited" || d[0].Reason != want {
+		t.Errorf("status: got ready %t and %v, want ready, and the model limited for %q", got.Ready, d, want)
 	}
 	if v := read[serving.Visitor](t, s, "/v1/visitors/mueller-laptop"); v.Totals.Events != 14 || v.Segment != nil {
 		t.Errorf("visitor: got %d events, segment %v, want 14, none", v.Totals.Events, v.Segment)
+	}
+}
+
+// TestWhatTheOthersLackIsInStatusAndReadiness: the answer knows no layer but its
+// own, and says what all of its process say of themselves.
+func TestWhatTheOthersLackIsInStatusAndReadiness(t *testing.T) {
+	p := newPortal(t, 2)
+	mueller(p)
+	p.health = layer.NewHealth(p.clock)
+	s := serve(t, p, nil)
+	since := p.clock()
+	p.health.Limited("documents", errors.New("room is short"))
+	p.health.Down("collector", errors.New("no space left on device"))
+	p.passes(time.Second)
+	p.health.Down("collector", errors.New("no space left on device"))
+
+	got := read[serving.Status](t, s, "/v1/status")
+	want := []serving.Trouble{
+		{Component: "collector", State: "down", Since: since, Reason: "no space left on device", Failures: 2},
+		{Component: "documents", State: "limited", Since: since, Reason: "room is short", Failures: 1},
+	}
+	if got.Ready || !reflect.DeepEqual(got.Degraded, want) {
+		t.Errorf("status: got ready %t and %v, want not ready and %v", got.Ready, got.Degraded, want)
+	}
+	r := get(t, s, "/v1/health/ready")
+	if r.status != 503 || !strings.Contains(string(r.body), "collector") || strings.Contains(string(r.body), "room is short") {
+		t.Errorf("readiness: got %d %s, want 503 and the collector, which alone stands still", r.status, r.body)
+	}
+	if r := get(t, s, "/v1/health/live"); r.status != 200 {
+		t.Errorf("liveness: got %d, want 200: a restart would not help", r.status)
+	}
+	if v := read[serving.Visitor](t, s, "/v1/visitors/mueller-laptop"); v.Totals.Events != 14 {
+		t.Errorf("visitor: got %d events, want 14: what works goes on", v.Totals.Events)
+	}
+	p.health.Up("collector")
+	if got := read[serving.Status](t, s, "/v1/status"); !got.Ready || get(t, s, "/v1/health/ready").status != 200 {
+		t.Errorf("with less, but all at work: got %v, want ready", got.Degraded)
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"fernweh/layer"
 	"fernweh/schemas"
 )
 
@@ -75,11 +76,24 @@ func TestThePageInARealBrowser(t *testing.T) {
 		p.passes(10 * time.Second)
 	})
 	control.HandleFunc("/mend", func(http.ResponseWriter, *http.Request) { p.breaks(nil) })
+	empty := newPortal(t, 2)
+	empty.health = layer.NewHealth(empty.clock)
+	control.HandleFunc("/limit", func(http.ResponseWriter, *http.Request) {
+		empty.health.Limited("collector", errors.New("events wait in the spool"))
+	})
+	control.HandleFunc("/refuse", func(http.ResponseWriter, *http.Request) {
+		empty.health.Down("collector", errors.New("no space left on device"))
+		empty.health.Down("speed partition 3", errors.New("panic: nil map"))
+	})
+	control.HandleFunc("/accept", func(http.ResponseWriter, *http.Request) {
+		empty.health.Up("collector")
+		empty.health.Up("speed partition 3")
+	})
 	hand := httptest.NewServer(control)
 	defer hand.Close()
 
 	c := node(t, "page.mjs", "CHROMIUM="+chromium(t), "PORTAL="+serve(t, p, nil).URL,
-		"EMPTY="+serve(t, newPortal(t, 2), nil).URL, "CONTROL="+hand.URL, "SHOTS="+os.Getenv("FERNWEH_SCREENSHOTS"))
+		"EMPTY="+serve(t, empty, nil).URL, "CONTROL="+hand.URL, "SHOTS="+os.Getenv("FERNWEH_SCREENSHOTS"))
 	out, err := c.CombinedOutput()
 	t.Logf("%s", out)
 	if err != nil {

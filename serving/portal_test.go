@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"fernweh/layer"
 	"fernweh/model/cluster"
 	"fernweh/model/kpi"
 	"fernweh/model/visitor"
@@ -108,7 +109,8 @@ type portal struct {
 	views
 	t          testing.TB
 	partitions int32
-	now        time.Time // of the portal's clock; guarded by mu
+	now        time.Time     // of the portal's clock; guarded by mu
+	health     *layer.Health // of its process; nil: that of serving alone
 
 	offsets   []int64 // next, by partition; guarded by mu
 	devices   map[string]*visitor.Visitor

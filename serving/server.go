@@ -25,6 +25,7 @@ type Config struct {
 	Runs       Runs  // nil: no run can be started here
 	Rebuild    Rebuild
 	Events     Events // nil: nobody can be erased here
+	Health     Health // nil: nothing else in this process can be in trouble
 	Version    string
 	Now        func() time.Time     // nil: time.Now
 	Timeout    time.Duration        // of one answer, waiting not counted; 0: 5 s
@@ -63,7 +64,7 @@ func New(c Config) (*Server, error) {
 	c.Views = store{c.Views}
 	s := &Server{config: c, runner: newRunner(c.Runs), windows: make(chan struct{}, windowsAtOnce)}
 	s.watcher = &watcher{
-		views: c.Views, log: c.Log, partitions: c.Partitions, now: c.Now,
+		views: c.Views, log: c.Log, partitions: c.Partitions, now: c.Now, began: c.Now(),
 		hurry: make(chan struct{}, 1), waiting: make(map[*waiter]struct{}),
 	}
 	s.reader = Reader{Views: c.Views, Horizon: s.watcher.horizon, Now: c.Now}

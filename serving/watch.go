@@ -30,6 +30,8 @@ type snapshot struct {
 	Horizon
 	model    *segments // nil: none is published, or it cannot be read
 	modelErr error     // why it cannot be read
+
+	modelSince time.Time // when that was first seen
 }
 
 // A watcher looks what is published and how far speed is. Requests take what it
@@ -39,6 +41,8 @@ type watcher struct {
 	log        Log // may be nil
 	partitions int32
 	now        func() time.Time
+
+	began time.Time // of this process
 
 	seen atomic.Pointer[snapshot]
 	ends atomic.Pointer[[]int64]
@@ -93,6 +97,10 @@ func (w *watcher) look(ctx context.Context) {
 		next.model = before.model
 	} else {
 		next.model, next.modelErr = readModel(ctx, w.views, g.Model)
+		next.modelSince = w.now()
+		if before != nil && before.modelErr != nil && before.modelID() == g.Model {
+			next.modelSince = before.modelSince
+		}
 	}
 	w.seen.Store(next)
 }
@@ -187,6 +195,14 @@ func (w *watcher) ready() error {
 		return errNotReady
 	}
 	return errBlind
+}
+
+// blindSince is when a look succeeded last.
+func (w *watcher) blindSince() time.Time {
+	if s := w.seen.Load(); s != nil {
+		return s.Read
+	}
+	return w.began
 }
 
 // lag is how many records of a partition are not within the horizon; ok is false

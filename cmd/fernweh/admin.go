@@ -6,14 +6,16 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
 // with runs parts together, and beside them, where one is set, the door at which
-// this process tells how it is. Once they run they are ready: a store that goes
-// away later is borne by the layers, and would not come back for a restart.
+// this process tells how it is. It lives as long as it answers: a store that is away
+// is borne by the layers, and would not come back for a restart. It is ready while
+// each of its layers can do its work.
 func (s *stack) with(parts ...part) part {
 	if s.config.Admin == "" {
 		return func(ctx context.Context) error { return together(ctx, parts...) }
@@ -31,9 +33,29 @@ func (s *stack) admin() http.Handler {
 	fine := func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") }
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", fine)
-	mux.HandleFunc("GET /readyz", fine)
+	mux.HandleFunc("GET /readyz", s.readyz)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(s.metrics, promhttp.HandlerOpts{}))
 	return mux
+}
+
+// readyz says whether the layers of this process can do their work, and what they
+// lack.
+func (s *stack) readyz(w http.ResponseWriter, _ *http.Request) {
+	var lines strings.Builder
+	status := http.StatusOK
+	for _, t := range s.health.Troubles() {
+		state := "limited"
+		if t.Down {
+			state, status = "down", http.StatusServiceUnavailable
+		}
+		fmt.Fprintf(&lines, "%s is %s since %s, after %d failures: %s\n",
+			t.Component, state, t.Since.UTC().Format(time.RFC3339), t.Attempts, t.Reason)
+	}
+	if lines.Len() == 0 {
+		lines.WriteString("ok\n")
+	}
+	w.WriteHeader(status)
+	fmt.Fprint(w, lines.String())
 }
 
 // healthPatience is how long a process may take to say how it is.

@@ -331,11 +331,30 @@ type (
 		}
 		Segment *struct{ ID, Model string }
 	}
+	status struct {
+		Ready    bool
+		Degraded []trouble
+	}
+	trouble struct {
+		Component, State, Reason string
+		Since                    time.Time
+		Failures                 int
+	}
 	batchRecord struct {
 		Number       int64
 		State, Error string
 	}
 )
+
+// of is what the status says of a component; zero: nothing.
+func (s status) of(component string) trouble {
+	for _, t := range s.Degraded {
+		if t.Component == component {
+			return t
+		}
+	}
+	return trouble{}
+}
 
 // begin asks for a batch run.
 func (p *portal) begin() (run batchRecord, err error) {

@@ -274,11 +274,8 @@ func TestMissingModel(t *testing.T) {
 	if got := read[struct{ Problem string }](p, "/v1/segments").Problem; !strings.Contains(got, "segments-99") {
 		t.Errorf("segments: the problem is %q, want segments-99 in it", got)
 	}
-	status := read[struct {
-		Ready    bool
-		Degraded []string
-	}](p, "/v1/status")
-	if !status.Ready || !strings.Contains(strings.Join(status.Degraded, "; "), "segments-99") {
+	status := read[status](p, "/v1/status")
+	if !status.Ready || !strings.Contains(status.of("model").Reason, "segments-99") {
 		t.Errorf("status: got %+v, want ready and a word about segments-99", status)
 	}
 	p.until("speed says so", 10*time.Second, func() error {

@@ -197,6 +197,7 @@ func (s *stack) serve(l net.Listener, layer *batch.Layer) part {
 	return func(ctx context.Context) error {
 		c := serve.Config{
 			Views: s.views, Partitions: s.config.Log.Partitions, Log: s.tail, Events: s.producer, Version: thisBuild().Version, Registry: s.metrics,
+			Health: s.health,
 		}
 		if layer != nil {
 			c.Runs, c.Rebuild = runs{layer}, s.rebuild

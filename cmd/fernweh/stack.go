@@ -10,10 +10,12 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"time"
 
 	"fernweh/infra/embedded"
 	"fernweh/infra/hbase"
 	"fernweh/infra/kafka"
+	"fernweh/layer"
 	"fernweh/schemas"
 	"fernweh/serving/index"
 
@@ -41,6 +43,7 @@ type stack struct {
 	files     *embedded.Files
 	documents index.Documents
 	metrics   *prometheus.Registry
+	health    *layer.Health // of this process
 
 	rebuilding sync.Mutex     // held while another set of views is made
 	closers    []func() error // in the order of opening
@@ -60,7 +63,8 @@ const (
 // openStack opens what is needed and checks that it belongs together. note tells
 // another process that finds the data directory taken what to talk to.
 func openStack(ctx context.Context, c *config, note string, needs need) (s *stack, err error) {
-	s = &stack{config: c, metrics: prometheus.NewRegistry()}
+	s = &stack{config: c, metrics: prometheus.NewRegistry(), health: layer.NewHealth(time.Now)}
+	s.metrics.MustRegister(s.health)
 	s.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	defer func() {
 		if err != nil {

@@ -213,10 +213,20 @@ function pulse(state, text) {
 
 function showPulse() {
   const { degraded, coverage } = now.status;
-  banner(degraded.length ? t('trouble.degraded', degraded.join('; ')) : '');
-  if (degraded.length) pulse('degraded', t('pulse.degraded'));
+  const down = degraded.some((d) => d.state === 'down');
+  const why = degraded.map((d) => t(`trouble.${d.state}`, component(d.component), clock(new Date(d.since)), d.reason)).join(' · ');
+  banner(degraded.length ? t(down ? 'trouble.stands' : 'trouble.degraded', why) : '');
+  if (down) pulse('down', t('pulse.down'));
+  else if (degraded.length) pulse('degraded', t('pulse.degraded'));
   else if (coverage.behind > 1000) pulse('behind', t('pulse.behind', number(coverage.behind)));
   else pulse('live', t('pulse.live'));
+}
+
+// component is the name of what is in trouble, as a person calls it.
+function component(name) {
+  const [, layer, partition] = /^(.*?)(?: partition (\d+))?$/.exec(name);
+  const known = t('component')[layer] ?? layer;
+  return partition === undefined ? known : t('component.partition', known, partition);
 }
 
 const tiles = [

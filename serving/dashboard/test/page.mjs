@@ -170,6 +170,25 @@ const steps = {
     await shot(page, 'empty');
   },
 
+  async 'what stands still is said at once in both languages, and is over when it is over'(open) {
+    const page = await open(EMPTY);
+    await until(page, 'all is well', () => document.querySelector('#pulse').dataset.state === 'live');
+    await control('limit');
+    await until(page, 'it goes on with less', () => document.querySelector('#pulse').dataset.state === 'degraded');
+    assert.match(await text(page, '#trouble'), /^Working with what there is: the collector is limited since \d\d:\d\d \(events wait in the spool\)$/);
+    await control('refuse');
+    await until(page, 'the collector refuses', () => document.querySelector('#pulse').dataset.state === 'down');
+    assert.equal(await text(page, '#pulse-text'), 'Out of order');
+    assert.match(await text(page, '#trouble'), /^Not everything works: the collector stands still since \d\d:\d\d \(no space left on device\) · the speed layer in partition 3 stands still since \d\d:\d\d \(panic: nil map\)$/);
+    await shot(page, 'down-en');
+    await page.click('[data-lang=de]');
+    await until(page, 'it is said in German', () => document.querySelector('#pulse-text').textContent === 'Gestört');
+    assert.match(await text(page, '#trouble'), /^Nicht alles arbeitet: der Eingang steht seit \d\d:\d\d still \(no space left on device\) · die Speed-Schicht in Partition 3 steht/);
+    await shot(page, 'down-de');
+    await control('accept');
+    await until(page, 'all is well again', () => document.querySelector('#trouble').hidden && document.querySelector('#pulse').dataset.state === 'live');
+  },
+
   async 'a store that fails is said, and is over when it is over'(open) {
     const page = await open(PORTAL, { expectFailures: true });
     await loaded(page);
