@@ -23,8 +23,8 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// archived is the number of events in the archive.
-const archived = 10_000_000
+// archived is the number of events in the archive; fewer show a change sooner.
+var archived = flag.Int("archived", 10_000_000, "events in the archive of BenchmarkFold")
 
 // memoryLimit is what GOMEMLIMIT=900MiB does for the program: without it the
 // collector lets the heap grow to twice what is in use. It costs time.
@@ -170,7 +170,7 @@ func deal(ctx context.Context, b *testing.B, lanes []chan []schemas.Record) erro
 		next[p]++
 		wait[p] = append(wait[p], r)
 	}
-	for e := range taken(travellers(b, archived)) {
+	for e := range taken(travellers(b, *archived)) {
 		p := schemas.Partition(e.Device, partitions)
 		add(p, schemas.Record{Event: e})
 		if len(wait[p]) == 1000 {
