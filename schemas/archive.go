@@ -110,6 +110,9 @@ func AppendRow(b *array.RecordBuilder, r *Record) {
 // beside the id, since a fold needs nothing else of it.
 const ColumnID = "id_hash"
 
+// columnParts is the column that says which parts an event has.
+const columnParts = "parts"
+
 // FoldColumns are the columns that a fold reads.
 func FoldColumns() []string {
 	return []string{
@@ -134,6 +137,7 @@ func AllColumns() []string {
 // overwrites with the next row: nothing of the event may be kept but its strings.
 type RowReader struct {
 	set   []func(i int, r *Record)
+	parts bool // the batch says which parts an event has
 	event scratch
 }
 
@@ -149,9 +153,11 @@ type scratch struct {
 }
 
 // Bind makes the reader read the columns of a batch, found by name. Columns that
-// the batch lacks leave their fields empty.
+// the batch lacks leave their fields empty, whatever was read before.
 func (rr *RowReader) Bind(batch arrow.Record) error {
 	rr.set = rr.set[:0]
+	rr.event = scratch{}
+	rr.parts = len(batch.Schema().FieldIndices(columnParts)) > 0
 	for i := range columns {
 		at := batch.Schema().FieldIndices(columns[i].name)
 		if len(at) == 0 {
@@ -169,10 +175,13 @@ func (rr *RowReader) Bind(batch arrow.Record) error {
 // Read fills r with row i. r.Event stays the reader's own.
 func (rr *RowReader) Read(i int, r *Record) {
 	s := &rr.event
-	r.Event = &s.Event
+	*r = Record{Event: &s.Event}
 	s.Context, s.Search, s.Offer = &s.context, &s.search, &s.offer
 	s.Order, s.Placement, s.Erasure = &s.order, &s.placement, &s.erasure
 	for _, set := range rr.set {
 		set(i, r)
+	}
+	if !rr.parts {
+		takeParts(r.Event, 0)
 	}
 }

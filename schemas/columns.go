@@ -81,7 +81,7 @@ var columns = []column{
 
 	text("erasure_login", func(e *Event) string { return e.Erasure.GetLogin() }, func(e *Event, v string) { e.Erasure.Login = v }),
 	text("properties", func(e *Event) string { return e.Properties }, func(e *Event, v string) { e.Properties = v }),
-	code("parts", parts, takeParts),
+	code(columnParts, parts, takeParts),
 }
 
 // parts says which parts an event has; takeParts takes away the others.
