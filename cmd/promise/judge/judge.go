@@ -1,0 +1,218 @@
+// Package judge holds what the program answers against what the oracle says, field
+// by field, and says what differs.
+package judge
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+
+	"fernweh/cmd/promise/oracle"
+	"fernweh/model/kpi"
+	"fernweh/model/visitor"
+	"fernweh/schemas"
+)
+
+// differences collects what differs.
+type differences []error
+
+// differ notes that a thing is not as it should be.
+func differ[T any](ds *differences, name string, got, want T, same bool) {
+	if !same {
+		*ds = append(*ds, fmt.Errorf("%s is %v, the documents say %v", name, got, want))
+	}
+}
+
+func equal[T comparable](ds *differences, name string, got, want T) {
+	differ(ds, name, got, want, got == want)
+}
+
+// Cell compares a whole state of a device, as batch leaves it or serving merges it.
+func Cell(got *visitor.Cell, want *oracle.Device) error {
+	var ds differences
+	filter(&ds, &got.Filter, want)
+	var logins []string
+	for i := range got.Units {
+		logins = append(logins, got.Units[i].Login)
+	}
+	expected := slices.Sorted(maps.Keys(want.Units))
+	differ(&ds, "the list of units", logins, expected, slices.Equal(logins, expected))
+	for i := range got.Units {
+		u := &got.Units[i]
+		if err := History(&u.History, want.Limits, want.Units[u.Login]); err != nil {
+			ds = append(ds, fmt.Errorf("unit %.20q: %w", u.Login, err))
+		}
+		person := got.Units.Person(limits(want.Limits), u.Login, got.FirstLogin)
+		if err := Vector(person, want.Limits, want.Person(u.Login)); err != nil {
+			ds = append(ds, fmt.Errorf("unit %.20q with what was before it: %w", u.Login, err))
+		}
+	}
+	return errors.Join(ds...)
+}
+
+func limits(l oracle.Limits) visitor.Limits {
+	return visitor.Limits{Remembered: l.Remembered, Cap: uint64(l.Cap)}
+}
+
+func filter(ds *differences, got *visitor.Filter, want *oracle.Device) {
+	var ids []uint64
+	for _, id := range want.Remembered {
+		ids = append(ids, oracle.Hash(id))
+	}
+	differ(ds, "the list of remembered ids", got.IDs, ids, slices.Equal(got.IDs, ids))
+	equal(ds, "login", got.Login, want.Login)
+	equal(ds, "first login", got.FirstLogin, want.First)
+	equal(ds, "choice", got.Choice, want.Choice)
+	equal(ds, "erased", got.Erased, want.Erased)
+	erased := map[string]int64{}
+	for _, e := range got.ErasedLogins {
+		erased[e.Login] = e.At
+	}
+	differ(ds, "erased logins", erased, want.ErasedLogins, maps.Equal(erased, want.ErasedLogins))
+}
+
+// History compares what is known of a unit.
+func History(got *visitor.History, l oracle.Limits, events []*schemas.Event) error {
+	var ds differences
+	equal(&ds, "number of events", got.Events(), uint64(len(events)))
+	equal(&ds, "counters only", got.CountersOnly(), len(events) > l.Cap)
+	first, last := int64(0), int64(0)
+	for i, e := range events {
+		if i == 0 {
+			first, last = e.Time, e.Time
+		}
+		first, last = min(first, e.Time), max(last, e.Time)
+	}
+	equal(&ds, "first", got.First, first)
+	equal(&ds, "last", got.Last, last)
+	counters := oracle.Counters(events)
+	for i, n := range got.Counters {
+		equal(&ds, fmt.Sprint("counter ", i), int(n), counters[i])
+	}
+	minutes(&ds, got, oracle.Minutes(l, events))
+	offers(&ds, got, oracle.Offers(l, events))
+	sessions(&ds, got, oracle.Sessions(l, events))
+	return errors.Join(ds...)
+}
+
+func minutes(ds *differences, got *visitor.History, want map[int64]oracle.Minute) {
+	var numbers []int64
+	for i := range got.Minutes {
+		m := &got.Minutes[i]
+		numbers = append(numbers, m.Minute)
+		mine := oracle.Minute{First: m.First, Last: m.Last, Kinds: map[schemas.Kind]int{},
+			Places: map[string]oracle.Place{}, Money: map[string]oracle.Money{}}
+		for k, n := range m.Kinds {
+			if n > 0 {
+				mine.Kinds[schemas.Kind(k)] = int(n)
+			}
+		}
+		for _, p := range m.Places {
+			mine.Places[p.Destination] = oracle.Place{Searches: int(p.Searches), Views: int(p.Views), Bookings: int(p.Bookings)}
+		}
+		for _, x := range m.Money {
+			mine.Money[x.Currency] = oracle.Money{Booked: x.Booked, Cancelled: x.Cancelled}
+		}
+		theirs := want[m.Minute]
+		differ(ds, fmt.Sprint("minute ", m.Minute), mine, theirs, mine.First == theirs.First && mine.Last == theirs.Last &&
+			maps.Equal(mine.Kinds, theirs.Kinds) && maps.Equal(mine.Places, theirs.Places) && maps.Equal(mine.Money, theirs.Money))
+	}
+	expected := slices.Sorted(maps.Keys(want))
+	differ(ds, "the list of minutes", numbers, expected, slices.Equal(numbers, expected))
+}
+
+func offers(ds *differences, got *visitor.History, want map[string]oracle.Offer) {
+	var ids []string
+	for _, o := range got.Offers {
+		ids = append(ids, o.ID)
+		equal(ds, fmt.Sprintf("offer %.20q", o.ID), oracle.Offer{Views: int(o.Views), Bookings: int(o.Bookings), Last: o.Last}, want[o.ID])
+	}
+	expected := slices.Sorted(maps.Keys(want))
+	differ(ds, "the list of offers", ids, expected, slices.Equal(ids, expected))
+}
+
+func sessions(ds *differences, got *visitor.History, want []oracle.Session) {
+	type session struct {
+		start, end int64
+		events     int
+		bounce     bool
+	}
+	var mine, theirs []session
+	for _, s := range got.Sessions() {
+		mine = append(mine, session{s.Start, s.End, s.Events(), s.Bounced()})
+	}
+	for _, s := range want {
+		theirs = append(theirs, session{s.Events[0].Time, s.Events[len(s.Events)-1].Time, len(s.Events), s.Bounce})
+	}
+	differ(ds, "the list of sessions", mine, theirs, slices.Equal(mine, theirs))
+}
+
+// Vector compares the features of a history by their names.
+func Vector(got *visitor.History, l oracle.Limits, events []*schemas.Event) error {
+	var ds differences
+	want := oracle.Vector(l, events)
+	names := visitor.Features()
+	vector := got.Vector(nil)
+	equal(&ds, "number of features", len(vector), len(want))
+	for i, name := range names {
+		x, known := want[name]
+		differ(&ds, "feature "+name, vector[i], x, known && math.Abs(vector[i]-x) < 1e-9)
+	}
+	return errors.Join(ds...)
+}
+
+// Pane compares the value of a pane with a sum, and with the devices of which it is
+// the sketch.
+func Pane(pane kpi.Pane, got *kpi.Value, sum int64, devices map[string]bool) error {
+	var ds differences
+	equal(&ds, "the sum", got.Sum, sum)
+	sketch, err := got.Devices.AppendBinary(nil)
+	if err != nil {
+		return err
+	}
+	if want := oracle.Sketch(devices); !bytes.Equal(sketch, want) {
+		differ(&ds, "the sketch", sketch, want, false)
+	}
+	off := math.Abs(float64(got.Devices.Estimate()) - float64(len(devices)))
+	differ(&ds, "the estimate", got.Devices.Estimate(), uint64(len(devices)), off <= 1+0.065*float64(len(devices)))
+	if len(ds) > 0 {
+		return fmt.Errorf("pane %v: %w", Name(pane), errors.Join(ds...))
+	}
+	return nil
+}
+
+// Name is a pane as the oracle knows it.
+func Name(p kpi.Pane) oracle.Pane {
+	return oracle.Pane{Measure: p.Measure.String(), Minute: p.Minute, Of: p.Dim.String()}
+}
+
+// Panes compares all panes with sums, and those of visitors with the devices seen in
+// their minutes.
+func Panes(got map[kpi.Pane]*kpi.Value, sums oracle.Panes, seen map[int64]map[string]bool) error {
+	left := maps.Clone(sums)
+	for pane, v := range got {
+		name := Name(pane)
+		delete(left, name)
+		var devices map[string]bool
+		if pane.Measure == kpi.Visitors {
+			devices = seen[pane.Minute]
+		}
+		if err := Pane(pane, v, sums[name], devices); err != nil {
+			return err
+		}
+	}
+	for minute, devices := range seen {
+		if got[kpi.Pane{Measure: kpi.Visitors, Minute: minute}] == nil {
+			return fmt.Errorf("minute %d has no pane of its %d visitors", minute, len(devices))
+		}
+	}
+	for name, n := range left {
+		if n != 0 {
+			return fmt.Errorf("pane %v is missing, the documents say %d", name, n)
+		}
+	}
+	return nil
+}
