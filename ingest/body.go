@@ -78,7 +78,10 @@ func (c *Collector) parse(raw []byte) (*segment.Body, error) {
 			return nil, err
 		}
 	}
-	parsed, err := segment.Parse(body)
+	parsed, err := segment.Parse(body, c.cfg.Limits.Events)
+	if _, large := errors.AsType[*segment.StructureError](err); large {
+		return nil, &refusal{http.StatusRequestEntityTooLarge, err.Error()}
+	}
 	if err != nil {
 		return nil, &refusal{http.StatusBadRequest, err.Error()}
 	}

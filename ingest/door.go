@@ -128,6 +128,9 @@ func (c *Collector) store(r *http.Request, at call, source string, body *segment
 	var events []*schemas.Event
 	var letters []*schemas.DeadLetter
 	for _, item := range items {
+		for _, field := range item.Unread {
+			c.metrics.unread.WithLabelValues(field, source).Inc()
+		}
 		if item.Event != nil {
 			events = append(events, item.Event)
 			continue

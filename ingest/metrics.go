@@ -15,6 +15,7 @@ type metrics struct {
 	appends  *prometheus.HistogramVec // seconds, by outcome
 	retries  prometheus.Counter       // requests that a client sent again
 	drains   *prometheus.CounterVec   // attempts to drain, by outcome
+	unread   *prometheus.CounterVec   // by field of the protocol and source: both are few
 }
 
 func newMetrics(r prometheus.Registerer, s *spool.Spool) (*metrics, error) {
@@ -23,8 +24,8 @@ func newMetrics(r prometheus.Registerer, s *spool.Spool) (*metrics, error) {
 			Name: name, Help: help, Buckets: prometheus.ExponentialBuckets(0.0005, 2, 15),
 		}, []string{label})
 	}
-	count := func(name, help, label string) *prometheus.CounterVec {
-		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, []string{label})
+	count := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
 	}
 	m := &metrics{
 		events:   count("fernweh_ingest_events_total", "Calls by verdict.", "verdict"),
@@ -34,12 +35,14 @@ func newMetrics(r prometheus.Registerer, s *spool.Spool) (*metrics, error) {
 			Name: "fernweh_ingest_client_retries_total", Help: "Requests that clients say they send again.",
 		}),
 		drains: count("fernweh_ingest_drains_total", "Batches of the spool, by outcome.", "outcome"),
+		unread: count("fernweh_ingest_unread_total", "Members of calls that their field could not hold, by field and source.",
+			"field", "source"),
 	}
 	if r == nil {
 		return m, nil
 	}
 	var errs []error
-	for _, c := range append([]prometheus.Collector{m.events, m.requests, m.appends, m.retries, m.drains},
+	for _, c := range append([]prometheus.Collector{m.events, m.requests, m.appends, m.retries, m.drains, m.unread},
 		spoolGauges(s)...) {
 		errs = append(errs, r.Register(c))
 	}

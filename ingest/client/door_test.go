@@ -49,7 +49,7 @@ func arrives(t *testing.T, e client.Event) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	body, err := segment.Parse(append(b, "]}"...))
+	body, err := segment.Parse(append(b, "]}"...), 10_000)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -54,7 +54,7 @@ func arrive(t *testing.T, e client.Event, received int64) (*schemas.Event, strin
 	if err != nil {
 		t.Fatal(err)
 	}
-	body, err := segment.Parse(append(b, "]}"...))
+	body, err := segment.Parse(append(b, "]}"...), 10_000)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -36,7 +36,7 @@ func BenchmarkItems(b *testing.B) {
 	b.SetBytes(int64(len(body) / 100))
 	b.ReportAllocs()
 	for i := 0; i < b.N; i += 100 {
-		parsed, err := segment.Parse(body)
+		parsed, err := segment.Parse(body, 10_000)
 		if err != nil {
 			b.Fatal(err)
 		}

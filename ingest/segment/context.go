@@ -1,6 +1,7 @@
 package segment
 
 import (
+	"cmp"
 	"net/url"
 	"strings"
 
@@ -13,17 +14,10 @@ const maxTag = 64 // bytes of a locale, a time zone
 // the batch's, else by the request.
 func (m *mapper) surroundings(c *schemas.Context) {
 	agent := m.contextOf(c, m.ctx)
-	if m.context != nil {
-		for i := range m.context {
-			m.context[i].taken = false // by the call before
-		}
-		if a := m.contextOf(c, m.context); agent == "" {
-			agent = a
-		}
+	if m.around != nil {
+		complete(c, m.around)
 	}
-	if agent == "" {
-		agent = m.UserAgent
-	}
+	agent = cmp.Or(agent, m.agent, m.UserAgent)
 	if agent != m.lastAgent {
 		m.lastAgent, m.lastClass = agent, deviceClass(agent)
 	}
@@ -50,6 +44,19 @@ func (m *mapper) contextOf(c *schemas.Context, ctx object) (agent string) {
 	fill(&c.Locale, takeText(ctx, "locale", maxTag))
 	fill(&c.Timezone, takeText(ctx, "timezone", maxTag))
 	return takeText(ctx, "userAgent", maxPath)
+}
+
+// complete fills in what c lacks from what stands around all calls.
+func complete(c, around *schemas.Context) {
+	fill(&c.Path, around.Path)
+	fill(&c.Title, around.Title)
+	fill(&c.Referrer, around.Referrer)
+	fill(&c.CampaignSource, around.CampaignSource)
+	fill(&c.CampaignMedium, around.CampaignMedium)
+	fill(&c.CampaignName, around.CampaignName)
+	fill(&c.Locale, around.Locale)
+	fill(&c.Timezone, around.Timezone)
+	fill(&c.Library, around.Library)
 }
 
 func library(name, version string) string {

@@ -22,26 +22,29 @@ const (
 // A mapper maps the calls of one request, one after the other.
 type mapper struct {
 	Request
-	batch     object // what stands around the calls of a batch
-	sent      int64  // sentAt of the batch, or unset
-	context   object // of the batch
-	lastAgent string // the last user agent, and its class: mostly all are the same
+	batchID   string           // messageId of the batch; empty: none that can be used
+	sent      int64            // sentAt of the batch, or unset
+	around    *schemas.Context // what the context of the batch says; nil: there is none
+	agent     string           // user agent of the batch's context
+	lastAgent string           // the last user agent, and its class: mostly all are the same
 	lastClass schemas.DeviceClass
 
 	// of the call that is being mapped; the memory is used again for the next
 	call, props, ctx, sub object
+	missed                []string        // members of the first product that are unread
+	left                  map[string]bool // names of properties, where they are many
 	rest                  []byte
 }
 
+// newMapper reads what stands around the calls once, not for each of them.
 func newMapper(top object, r Request) *mapper {
-	m := &mapper{Request: r, sent: unset}
-	if top.peek("batch") == nil {
-		return m
+	m := &mapper{Request: r, sent: timeOf(top, "sentAt")}
+	if id, err := readID(top, "messageId"); err == nil && len(id) < maxID-10 {
+		m.batchID = id
 	}
-	m.batch = top
-	m.sent = timeOf(top, "sentAt")
 	if f := top.peek("context"); f != nil && utf8.ValidString(string(f.value)) {
-		m.context = m.context.fields(f.value)
+		m.around = new(schemas.Context)
+		m.agent = m.contextOf(m.around, object(nil).fields(f.value))
 	}
 	return m
 }
@@ -49,7 +52,7 @@ func newMapper(top object, r Request) *mapper {
 // item maps the call at a position of its batch.
 func (m *mapper) item(call value, position int) Item {
 	item := Item{Original: string(call)}
-	m.call = m.call[:0]
+	m.call, m.props, m.ctx, m.missed = m.call[:0], m.props[:0], m.ctx[:0], nil
 	if err := m.checkForm(call); err != nil {
 		item.ID, item.Reason = hashID(call, position), err.Error()
 		return item
@@ -63,7 +66,19 @@ func (m *mapper) item(call value, position int) Item {
 	if err != nil {
 		item.Event, item.Reason = nil, err.Error()
 	}
+	item.Unread = m.ctx.unread(m.props.unread(m.missed))
 	return item
+}
+
+// unread appends the names of members that should be in a field and are not.
+// Names are the mapper's own, so there are few.
+func (o object) unread(names []string) []string {
+	for i := range o {
+		if o[i].unread && !o[i].taken {
+			names = append(names, o[i].name)
+		}
+	}
+	return names
 }
 
 func (m *mapper) checkForm(call value) error {
@@ -74,8 +89,10 @@ func (m *mapper) checkForm(call value) error {
 		return fmt.Errorf("call has %d bytes, at most %d are taken", len(call), m.MaxEvent)
 	case !utf8.ValidString(string(call)):
 		return errors.New("text is not UTF-8")
+	case call.simple():
+		return nil
 	}
-	return nil
+	return call.shape().check()
 }
 
 // messageID is the call's, or made of the batch's, or of the call's bytes. It is
@@ -88,8 +105,8 @@ func (m *mapper) messageID(call value, position int) (string, error) {
 	if id != "" {
 		return id, nil
 	}
-	if id, err = readID(m.batch, "messageId"); err == nil && id != "" && len(id) < maxID-10 {
-		return id + ":" + strconv.Itoa(position), nil
+	if m.batchID != "" {
+		return m.batchID + ":" + strconv.Itoa(position), nil
 	}
 	return hashID(call, position), nil
 }
@@ -111,7 +128,6 @@ func (m *mapper) event(id string) (*schemas.Event, error) {
 	if e.Time, err = m.time(); err != nil {
 		return nil, err
 	}
-	m.props, m.ctx = m.props[:0], m.ctx[:0]
 	if f := m.call.peek("properties"); f != nil && f.value.isObject() {
 		m.props, f.taken = m.props.fields(f.value), true
 	}

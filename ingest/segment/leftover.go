@@ -10,14 +10,15 @@ func (m *mapper) leftover() string {
 		"ip", "userAgent", "userAgentData", "traits", "device", "network", "location") // of a person
 	b := append(m.rest[:0], '{')
 	b = appendUntaken(b, m.props)
+	m.nameLeft()
 	for i := range m.call {
 		f := &m.call[i]
-		if f.value == "null" || m.props.holds(f.name) {
+		if !f.taken && (f.value == "null" || m.holds(f.name)) {
 			f.taken = true
 		}
 	}
 	b = appendUntaken(b, m.call)
-	if m.ctx.untaken() && !m.props.holds("context") {
+	if m.ctx.untaken() && !m.holds("context") {
 		b = append(comma(b), `"context":{`...)
 		b = append(appendUntaken(b, m.ctx), '}')
 	}
@@ -28,10 +29,32 @@ func (m *mapper) leftover() string {
 	return string(m.rest)
 }
 
+// manyProperties is where looking through them for each name takes longer than a map.
+const manyProperties = 64
+
+// nameLeft lists the properties that are left, if they are many.
+func (m *mapper) nameLeft() {
+	clear(m.left)
+	if len(m.props) <= manyProperties {
+		return
+	}
+	if m.left == nil {
+		m.left = map[string]bool{}
+	}
+	for i := range m.props {
+		if !m.props[i].taken {
+			m.left[m.props[i].name] = true
+		}
+	}
+}
+
 // holds says whether a property of that name is left.
-func (o object) holds(name string) bool {
-	for i := range o {
-		if !o[i].taken && o[i].name == name {
+func (m *mapper) holds(name string) bool {
+	if len(m.props) > manyProperties {
+		return m.left[name]
+	}
+	for i := range m.props {
+		if !m.props[i].taken && m.props[i].name == name {
 			return true
 		}
 	}

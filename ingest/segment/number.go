@@ -70,18 +70,3 @@ func digits(s string) bool {
 	}
 	return s != ""
 }
-
-// minorDigits is the number of decimals of a currency by ISO 4217; two for one
-// that it doesn't name.
-func minorDigits(currency string) int {
-	switch currency {
-	case "BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "UYI", "VND", "VUV",
-		"XAF", "XOF", "XPF":
-		return 0
-	case "BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND":
-		return 3
-	case "CLF", "UYW":
-		return 4
-	}
-	return 2
-}

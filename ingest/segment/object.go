@@ -17,6 +17,7 @@ type field struct {
 	literal string // the name as it stands in the text, with its quotes
 	value   value
 	taken   bool // a field of the event holds it now
+	unread  bool // a field of the event should, and can't
 }
 
 // An object is the members of a JSON object in their order. Of a name that
@@ -25,8 +26,16 @@ type object []field
 
 // fields appends the members of the object v to o. Anything but an object has none.
 func (o object) fields(v value) object {
+	v.members(func(literal string, v value) {
+		o = append(o, field{name: value(literal).unquoted(), literal: literal, value: v})
+	})
+	return o
+}
+
+// members calls each with every member of the object v.
+func (v value) members(each func(literal string, v value)) {
 	if !v.isObject() {
-		return o
+		return
 	}
 	s := string(v)
 	i := skipSpace(s, 1)
@@ -35,13 +44,12 @@ func (o object) fields(v value) object {
 		literal := s[i:end]
 		i = skipSpace(s, skipSpace(s, end)+1) // behind the colon
 		end = skipValue(s, i)
-		o = append(o, field{name: value(literal).unquoted(), literal: literal, value: value(s[i:end])})
+		each(literal, value(s[i:end]))
 		i = skipSpace(s, end)
 		if s[i] == ',' {
 			i = skipSpace(s, i+1)
 		}
 	}
-	return o
 }
 
 // elements calls each with every element of the array v.

@@ -44,6 +44,7 @@ func (m *mapper) firstProduct(products *field, currency string) (first *schemas.
 		m.sub = m.sub[:0].fields(v)
 		first, err = offer(m.sub, currency)
 		whole = !m.sub.untaken()
+		m.missed = m.sub.unread(m.missed)
 	})
 	products.taken = n == 1 && whole && first != nil
 	return first, err
@@ -68,7 +69,7 @@ func offer(o object, currency string) (*schemas.Offer, error) {
 		return nil, nil
 	}
 	f.Currency = takeCurrency(o)
-	if f.Currency != "" {
+	if f.Currency != "" || o.peek("currency") != nil { // one that can't be read is not the order's
 		currency = f.Currency
 	}
 	amount, unit, err := takeMoney(o, currency, "price")
@@ -89,7 +90,7 @@ func takeKind(o object) schemas.OfferKind {
 	}
 	s, _ := f.value.text()
 	kind := schemas.OfferKind(schemas.OfferKind_value["OFFER_KIND_"+strings.ToUpper(s)])
-	f.taken = kind != 0
+	f.taken, f.unread = kind != 0, kind == 0
 	return kind
 }
 
@@ -106,28 +107,6 @@ func takeStyles(o object) (styles []schemas.Style) {
 	})
 	slices.Sort(styles)
 	return slices.Compact(styles)
-}
-
-// takeCurrency takes three letters.
-func takeCurrency(o object) string {
-	currency := readCurrency(o)
-	if currency != "" {
-		o.peek("currency").taken = true
-	}
-	return currency
-}
-
-func readCurrency(o object) string {
-	f := o.peek("currency")
-	if f == nil {
-		return ""
-	}
-	s, _ := f.value.text()
-	s = strings.ToUpper(s)
-	if len(s) != 3 || strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != "" {
-		return ""
-	}
-	return s
 }
 
 // takeMoney takes the first of some names that holds an amount, in minor units
@@ -147,6 +126,7 @@ func takeMoney(o object, currency string, names ...string) (amount int64, unit s
 			f.taken = true
 			return n, currency, nil
 		}
+		f.unread = true
 	}
 	return 0, "", nil
 }

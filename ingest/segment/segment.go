@@ -21,8 +21,10 @@ import (
 
 // A Body is the body of a request that is JSON.
 type Body struct {
-	top   object
+	key   string
+	top   object // around the calls of a batch; nil: there is one call, and nothing around it
 	calls []value
+	count int // of calls; more than there are in calls: too many
 }
 
 // A SyntaxError says where a body is not what it should be.
@@ -43,8 +45,8 @@ func (e *SyntaxError) Unwrap() error { return e.Err }
 var ErrNoCalls = errors.New(`body is neither an object with an array "batch" nor one call`)
 
 // Parse checks a body to its last byte and finds its calls: the elements of
-// "batch", or itself.
-func Parse(body []byte) (*Body, error) {
+// "batch", or itself. Beyond most calls it only counts.
+func Parse(body []byte, most int) (*Body, error) {
 	if err := checkSyntax(body); err != nil {
 		return nil, err
 	}
@@ -53,17 +55,46 @@ func Parse(body []byte) (*Body, error) {
 	if !whole.isObject() {
 		return nil, ErrNoCalls
 	}
-	b := &Body{top: object(nil).fields(whole)}
-	batch := b.top.peek("batch")
+	b := new(Body)
+	batch, around := b.open(whole)
 	switch {
-	case batch == nil:
+	case batch == "":
+		b.top, b.count = nil, 1
 		b.calls = []value{whole[:skipValue(string(whole), 0)]}
-	case batch.value.isArray():
-		batch.value.elements(func(v value) { b.calls = append(b.calls, v) })
-	default:
+		return b, nil
+	case !batch.isArray():
 		return nil, ErrNoCalls
+	case around > MaxAround:
+		return nil, &StructureError{around}
 	}
+	batch.elements(func(v value) {
+		if b.count++; b.count <= most {
+			b.calls = append(b.calls, v)
+		}
+	})
 	return b, nil
+}
+
+// open finds the key, the batch and, up to the limit, what else stands around
+// the calls.
+func (b *Body) open(whole value) (batch value, around int) {
+	whole.members(func(literal string, v value) {
+		name := value(literal).unquoted()
+		switch name {
+		case "batch":
+			batch = ""
+			if v != "null" {
+				batch = v
+			}
+			return
+		case "writeKey":
+			b.key, _ = v.text()
+		}
+		if around += 1 + v.shape().members; around <= MaxAround {
+			b.top = append(b.top, field{name: name, literal: literal, value: v})
+		}
+	})
+	return batch, around
 }
 
 // checkSyntax holds body against RFC 8259. Text that isn't UTF-8 is left to the
@@ -92,16 +123,10 @@ func checkSyntax(body []byte) error {
 }
 
 // WriteKey is the key that stands in the body.
-func (b *Body) WriteKey() string {
-	if f := b.top.peek("writeKey"); f != nil {
-		key, _ := f.value.text()
-		return key
-	}
-	return ""
-}
+func (b *Body) WriteKey() string { return b.key }
 
 // Len is the number of calls.
-func (b *Body) Len() int { return len(b.calls) }
+func (b *Body) Len() int { return b.count }
 
 // A Request is what an event takes from the request around it.
 type Request struct {
@@ -119,9 +144,10 @@ type Item struct {
 	Event    *schemas.Event // nil: rejected
 	Reason   string         // one sentence for a person
 	Original string         // the call as it came
+	Unread   []string       // members that a field of the event should hold, and can't
 }
 
-// Items maps the calls in their order.
+// Items maps the calls in their order; Len is not above the most that were parsed.
 func (b *Body) Items(r Request) []Item {
 	m := newMapper(b.top, r)
 	items := make([]Item, len(b.calls))

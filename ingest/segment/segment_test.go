@@ -21,7 +21,7 @@ var received = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 
 func items(t testing.TB, body string, change ...func(*segment.Request)) []segment.Item {
 	t.Helper()
-	b, err := segment.Parse([]byte(body))
+	b, err := segment.Parse([]byte(body), 10_000)
 	if err != nil {
 		t.Fatalf("parse %s: %v", body, err)
 	}
@@ -373,7 +373,7 @@ func TestSyntaxErrorsSayWhere(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			_, err := segment.Parse([]byte(tt.body))
+			_, err := segment.Parse([]byte(tt.body), 10_000)
 			var syntax *segment.SyntaxError
 			if !errors.As(err, &syntax) || !strings.Contains(err.Error(), tt.says) {
 				t.Errorf("error %v, want a SyntaxError that says %q", err, tt.says)
@@ -381,14 +381,14 @@ func TestSyntaxErrorsSayWhere(t *testing.T) {
 		})
 	}
 	for _, body := range []string{`[]`, `"x"`, `{"batch":{}}`} {
-		if _, err := segment.Parse([]byte(body)); !errors.Is(err, segment.ErrNoCalls) {
+		if _, err := segment.Parse([]byte(body), 10_000); !errors.Is(err, segment.ErrNoCalls) {
 			t.Errorf("parse %s: %v, want ErrNoCalls", body, err)
 		}
 	}
 }
 
 func TestWriteKeyInTheBody(t *testing.T) {
-	b, err := segment.Parse([]byte(`{"writeKey":"WK","batch":[]}`))
+	b, err := segment.Parse([]byte(`{"writeKey":"WK","batch":[]}`), 10_000)
 	if err != nil || b.WriteKey() != "WK" || b.Len() != 0 {
 		t.Errorf("key %q of %d calls, %v; want WK of none", b.WriteKey(), b.Len(), err)
 	}
@@ -408,7 +408,7 @@ func FuzzItems(f *testing.F) {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
-		b, err := segment.Parse(body)
+		b, err := segment.Parse(body, 10_000)
 		if err != nil {
 			return
 		}

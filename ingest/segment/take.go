@@ -8,7 +8,7 @@ import (
 
 // The functions here take a member out of an object into a field of the event.
 // A member that the field can't hold is left where it is, and so ends in the
-// event's properties.
+// event's properties; it is marked, so that somebody learns of it.
 
 // takeText takes text of any length; what is behind most bytes is cut off.
 func takeText(o object, name string, most int) string {
@@ -17,6 +17,7 @@ func takeText(o object, name string, most int) string {
 			f.taken = true
 			return clip(s, most)
 		}
+		f.unread = true
 	}
 	return ""
 }
@@ -25,7 +26,10 @@ func takeText(o object, name string, most int) string {
 func takeToken(o object, names ...string) string {
 	for _, name := range names {
 		id, err := readID(o, name)
-		if err == nil && id != "" {
+		switch {
+		case err != nil:
+			o.peek(name).unread = true
+		case id != "":
 			o.peek(name).taken = true
 			return id
 		}
@@ -42,6 +46,7 @@ func takeScaled(o object, name string, scale int, least, most int64) (n int64, o
 	s, _ := f.value.text()
 	n, ok = scaled(s, scale)
 	if !ok || n < least || n > most {
+		f.unread = true
 		return 0, false
 	}
 	f.taken = true
@@ -61,9 +66,8 @@ func takeDay(o object, name string) (days int32, ok bool) {
 		return 0, false
 	}
 	s, _ := f.value.text()
-	if days, ok = parseDay(s); ok {
-		f.taken = true
-	}
+	days, ok = parseDay(s)
+	f.taken, f.unread = ok, !ok
 	return days, ok
 }
 
@@ -81,16 +85,17 @@ func takeChoice(o object, name string) schemas.Choice {
 		f.taken = true
 		return schemas.Choice_CHOICE_DENIED
 	}
+	f.unread = true
 	return schemas.Choice_CHOICE_UNSPECIFIED
 }
 
 // takeList takes an array if each says yes to every element.
 func takeList(o object, name string, each func(value) bool) {
 	f := o.peek(name)
-	if f == nil || !f.value.isArray() {
+	if f == nil {
 		return
 	}
-	all := true
+	all := f.value.isArray()
 	f.value.elements(func(v value) { all = each(v) && all })
-	f.taken = all
+	f.taken, f.unread = all, !all
 }
