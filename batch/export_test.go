@@ -3,7 +3,15 @@ package batch
 import (
 	"context"
 	"testing"
+	"time"
+
+	"fernweh/schemas"
 )
+
+// Next is when the next run begins where no try went without a record.
+func (s Schedule) Next(now time.Time, runs []schemas.Run) time.Time {
+	return s.next(now.In(s.Zone), runs, failures{})
+}
 
 // A Held is a lease that a test renews by hand.
 type Held struct {

@@ -72,12 +72,17 @@ func atMost(least, n, limit int64) int64 {
 }
 
 // records are the records of all runs, ascending by number; a few hundred a year.
+// One that cannot be read is left out: it is about a run that has been.
 func (l *Layer) records(ctx context.Context) (records []schemas.Run, err error) {
 	err = l.Views.Scan(ctx, schemas.TableRuns, "", "~", func(row schemas.Row) error {
 		c, _ := row.Cell(schemas.ColumnValue)
 		record, err := schemas.DecodeJSON[schemas.Run](c.Value)
+		if err != nil {
+			slog.WarnContext(ctx, "the record of a run cannot be read", "run", row.Row, "error", err)
+			return nil
+		}
 		records = append(records, record)
-		return err
+		return nil
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read the records of runs: %w", err)

@@ -99,6 +99,8 @@ type batchConfig struct {
 	Seed        uint64
 	Memory      int64 // bytes
 	Schedule    []clock
+	Retry       time.Duration // of a scheduled run, the first; 0: none
+	Quiet       [2]clock      // no run is tried again from the first to the second; equal: always
 }
 
 // A serveConfig is where answers are given.
@@ -225,6 +227,10 @@ func (c *config) settings() []setting {
 		{"batch-memory", "512MiB", "memory that scan and fold stay below", size(&c.Batch.Memory, 64<<20, 1<<42), batching},
 		{"batch-schedule", "10:30,19:30", "hours of the portal's day at which a run begins; empty: never by itself",
 			clocks(&c.Batch.Schedule), batching},
+		{"batch-retry", "5m", "how long after a scheduled run failed it is tried again, twice as long each time, an hour at most, until the next set hour; " +
+			"an hour that was missed is caught up; 0s: neither", span(&c.Batch.Retry, 0, 24*time.Hour), batching},
+		{"batch-quiet-hours", "22:00-10:00", "hours of the portal's day in which no run is tried again or caught up; empty: none",
+			clockSpan(&c.Batch.Quiet), batching},
 
 		{"serve-addr", "127.0.0.1:8081", "where the API and the operators' page answer", address(&c.Serve.Addr), answering},
 

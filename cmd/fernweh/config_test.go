@@ -42,7 +42,7 @@ func TestEveryDefaultIsPossible(t *testing.T) {
 	if got := c.Speed.FlushDelay; got != 50*time.Millisecond {
 		t.Errorf("flush delay: got %v, want 50ms", got)
 	}
-	if got, want := c.Batch.Schedule, []clock{{10, 30}, {19, 30}}; !slices.Equal(got, want) {
+	if got, want := c.Batch.Schedule, []clock{{Hour: 10, Minute: 30}, {Hour: 19, Minute: 30}}; !slices.Equal(got, want) {
 		t.Errorf("schedule: got %v, want %v", got, want)
 	}
 	if c.Zone.String() != "Europe/Berlin" || c.Log.Brokers != nil || !c.Ingest.AssumeConsent {
@@ -146,6 +146,9 @@ func TestWrongSettingsAreNamed(t *testing.T) {
 		{"decimal unit", []string{"--ingest-max-body=4MB"}, nil, "", []string{`"4MB"`, "KiB, MiB"}},
 		{"size beyond all numbers", []string{"--batch-memory=9999999999TiB"}, nil, "", []string{"9999999999TiB"}},
 		{"clock", []string{"--batch-schedule=10:30,25:00"}, nil, "", []string{`"25:00"`, "10:30"}},
+		{"part of the day", []string{"--batch-quiet-hours=22:00"}, nil, "", []string{"batch-quiet-hours", `"22:00"`, "22:00-10:00"}},
+		{"a whole day of quiet", []string{"--batch-quiet-hours=22:00-22:00"}, nil, "", []string{"batch-quiet-hours", "22:00-10:00"}},
+		{"a wait below nothing", []string{"--batch-retry=-1s"}, nil, "", []string{"batch-retry", `"-1s"`}},
 		{"a key, not its digest", []string{"--ingest-write-keys=web=demo"}, nil, "", []string{`source "web"`, "sha256sum"}},
 		{"no key at all", []string{"--ingest-write-keys="}, nil, "", []string{"nobody could send"}},
 		{"origin with a path", []string{"--ingest-cors-origins=https://a.example/shop"}, nil, "", []string{"https://a.example/shop", "origin"}},

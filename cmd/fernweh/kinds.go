@@ -16,6 +16,8 @@ import (
 	"strings"
 	"time"
 	_ "time/tzdata" // half a megabyte, so that zones are known on a machine without them
+
+	"fernweh/batch"
 )
 
 // A kind is what a setting may be: set parses and keeps it, or says what would
@@ -333,20 +335,46 @@ func maskDigests(s string) string {
 }
 
 // A clock is a time of day.
-type clock struct{ Hour, Minute int }
+type clock = batch.Clock
+
+func parseClock(s string) (clock, error) {
+	t, err := time.Parse("15:04", s)
+	if err != nil {
+		return clock{}, fmt.Errorf("%q is not a time of day such as 10:30", s)
+	}
+	return clock{Hour: t.Hour(), Minute: t.Minute()}, nil
+}
 
 // clocks is a list of times of day; empty is none.
 func clocks(to *[]clock) kind {
 	return kind{noun: "hh:mm,...", set: func(s string) error {
 		var times []clock
 		for _, part := range splitList(s) {
-			t, err := time.Parse("15:04", part)
+			c, err := parseClock(part)
 			if err != nil {
-				return fmt.Errorf("%q is not a time of day such as 10:30", part)
+				return err
 			}
-			times = append(times, clock{t.Hour(), t.Minute()})
+			times = append(times, c)
 		}
 		*to = times
+		return nil
+	}}
+}
+
+// clockSpan is a part of the day, which may go over midnight; empty is none.
+func clockSpan(to *[2]clock) kind {
+	return kind{noun: "hh:mm-hh:mm", set: func(s string) error {
+		if s == "" {
+			*to = [2]clock{}
+			return nil
+		}
+		first, second, _ := strings.Cut(s, "-")
+		from, err := parseClock(first)
+		till, failed := parseClock(second)
+		if err != nil || failed != nil || from == till {
+			return fmt.Errorf("%q is not a part of the day such as 22:00-10:00", s)
+		}
+		*to = [2]clock{from, till}
 		return nil
 	}}
 }

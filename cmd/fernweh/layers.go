@@ -145,38 +145,14 @@ func (s *stack) archive(layer *batch.Layer) part {
 	}
 }
 
-// schedule begins a run at the set hours of the portal's day.
+// schedule begins runs at the set hours of the portal's day.
 func (s *stack) schedule(layer *batch.Layer) part {
+	c := s.config.Batch
 	return func(ctx context.Context) error {
-		for {
-			next, ok := following(s.config.Batch.Schedule, time.Now().In(s.config.Zone))
-			if !ok {
-				return nil
-			}
-			slog.InfoContext(ctx, "the next batch run is set", "at", next)
-			select {
-			case <-ctx.Done():
-				return nil
-			case <-time.After(time.Until(next)):
-			}
-			if _, err := layer.Run(ctx, nil); err != nil && ctx.Err() == nil {
-				slog.ErrorContext(ctx, "batch run failed; what is published stays", "error", err)
-			}
-		}
+		return layer.Follow(ctx, batch.Schedule{
+			Hours: c.Schedule, Zone: s.config.Zone, Retry: c.Retry, QuietFrom: c.Quiet[0], QuietTo: c.Quiet[1],
+		})
 	}
-}
-
-// following is the first of the set hours after now, in now's time zone.
-func following(hours []clock, now time.Time) (next time.Time, ok bool) {
-	for day := range 2 {
-		for _, h := range hours {
-			at := time.Date(now.Year(), now.Month(), now.Day()+day, h.Hour, h.Minute, 0, 0, now.Location())
-			if at.After(now) && (!ok || at.Before(next)) {
-				next, ok = at, true
-			}
-		}
-	}
-	return next, ok
 }
 
 // runs lets the API ask for batch runs.
