@@ -8,7 +8,7 @@ DATE     := $(shell date -u +%Y-%m-%dT%H:%M:%SZ)
 LDFLAGS  := -X main.version=$(VERSION) -X main.commit=$(COMMIT) -X main.date=$(DATE)
 DATA_DIR ?= data
 
-.PHONY: run test test-real servers-up servers-down servers-status servers-fetch servers-sums check check-deploy golden-release build deps deps-real generate bench fuzz clean
+.PHONY: run test test-real servers-up servers-down servers-status servers-fetch servers-sums check check-deploy golden-release build deps deps-real generate bench fuzz mutants clean
 
 run: build
 	./cmd/run.sh $(DATA_DIR)
@@ -76,6 +76,10 @@ golden-release: build
 
 bench:
 	$(GO) test ./cmd/bench -run '^$$' -bench . -benchtime 1x -timeout 60m
+
+# Mistakes made on purpose: each must be noticed by a fast test (cmd/mutants).
+mutants:
+	$(GO) run ./cmd/mutants
 
 FUZZTIME ?= 20s
 fuzz:

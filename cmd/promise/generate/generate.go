@@ -23,17 +23,21 @@ type Events struct {
 	Devices []string
 	Logins  []string
 
+	calm  int // of so many erasures that could be, one is
 	made  []*schemas.Event
 	clock int64 // what the collector's clock says, UTC microseconds
 	last  int64 // time of the event before
 }
 
-// New makes events of a few devices and logins, one of each with a long name.
+// New makes events of one to five devices and of a few logins, some with long names;
+// in some portals much is erased, in most little.
 func New(r *rand.Rand) *Events {
+	devices := []string{"d0", "a device=with|" + strings.Repeat("ä", 120), "d2", "d3", "d4"}
 	return &Events{
 		Rand: r, clock: 1_700_000_000_000_000, last: 1_699_990_000_000_000 + r.Int64N(400*day),
-		Devices: []string{"d0", "d1", "d2", "d3", "a device=with|" + strings.Repeat("ä", 120)},
+		Devices: devices[:1+r.IntN(len(devices))],
 		Logins:  []string{"ann", "bob", "K-" + strings.Repeat("7", 200)},
+		calm:    pick(r, 1, 4, 9),
 	}
 }
 
@@ -70,7 +74,8 @@ func (g *Events) Next() *schemas.Event {
 		e.Choice = pick(g.Rand, schemas.Choice_CHOICE_UNSPECIFIED, schemas.Choice_CHOICE_GRANTED, schemas.Choice_CHOICE_GRANTED,
 			schemas.Choice_CHOICE_GRANTED, schemas.Choice_CHOICE_DENIED)
 	case schemas.Kind_KIND_ERASURE:
-		e.Erasure = &schemas.Erasure{Login: pick(g.Rand, append([]string{""}, g.Logins...)...)}
+		e.Erasure = &schemas.Erasure{Login: pick(g.Rand, append([]string{"", ""}, g.Logins...)...)}
+		e.Received = g.clock - pick(g.Rand, int64(0), 0, 1, 3, 1_000_000, 10_000_000) // not always sent in order
 	}
 	g.near(e)
 	g.made = append(g.made, e)
@@ -108,7 +113,7 @@ func (g *Events) time() int64 {
 func (g *Events) kind() schemas.Kind {
 	kinds := schemas.Kind(0).Descriptor().Values()
 	k := schemas.Kind(kinds.Get(1 + g.Rand.IntN(kinds.Len()-1)).Number())
-	if k == schemas.Kind_KIND_ERASURE && !g.chance(3) {
+	if k == schemas.Kind_KIND_ERASURE && !g.chance(g.calm) {
 		k = schemas.Kind_KIND_OFFER_VIEW
 	}
 	return k

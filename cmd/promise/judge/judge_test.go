@@ -2,6 +2,7 @@ package judge_test
 
 import (
 	"flag"
+	"fmt"
 	"math/rand/v2"
 	"testing"
 
@@ -15,11 +16,8 @@ import (
 
 var logs = flag.Int("logs", 200, "random logs that the fold is held against the documents for")
 
-// small are limits that a short log reaches.
-var (
-	small  = visitor.Limits{Remembered: 4, Cap: 12}
-	fewest = oracle.Limits{Remembered: 4, Cap: 12}
-)
+// fewest are limits that a short log goes over.
+var fewest = oracle.Limits{Remembered: 4, Cap: 12}
 
 // A device is one device as each layer folds it, and what the documents say.
 type device struct {
@@ -29,16 +27,29 @@ type device struct {
 	speed  visitor.Visitor // as speed holds it
 	cells  []*visitor.Cell // of the epochs before, as they were written
 	events []*schemas.Event
+	oracle *oracle.Device
 }
 
 // A portal is some devices whose panes are summed.
 type portal struct {
+	small   visitor.Limits
+	limits  oracle.Limits
 	devices map[string]*device
-	batch   map[kpi.Pane]*kpi.Value
-	speed   map[kpi.Pane]*kpi.Value
+	batch   values   // what batch sums while it folds
+	base    values   // panes of the generation
+	epochs  []values // panes of speed in the epochs since then
 }
 
-func sum(panes map[kpi.Pane]*kpi.Value) func(kpi.Pane, int64) {
+type values map[kpi.Pane]*kpi.Value
+
+func newPortal(l oracle.Limits) *portal {
+	return &portal{
+		small: visitor.Limits{Remembered: l.Remembered, Cap: uint64(l.Cap)}, limits: l,
+		devices: map[string]*device{}, batch: values{}, epochs: []values{{}},
+	}
+}
+
+func sum(panes values) func(kpi.Pane, int64) {
 	return func(p kpi.Pane, n int64) {
 		if panes[p] == nil {
 			panes[p] = new(kpi.Value)
@@ -50,7 +61,7 @@ func sum(panes map[kpi.Pane]*kpi.Value) func(kpi.Pane, int64) {
 func (p *portal) device(name string) *device {
 	d := p.devices[name]
 	if d == nil {
-		d = &device{name: name, speed: visitor.Visitor{Device: visitor.HashDevice(name), Limits: small}}
+		d = &device{name: name, oracle: oracle.Fold(p.limits), speed: visitor.Visitor{Device: visitor.HashDevice(name), Limits: p.small}}
 		p.devices[name] = d
 	}
 	return d
@@ -60,19 +71,20 @@ func (p *portal) device(name string) *device {
 func (p *portal) pass(t *testing.T, offset int64, e *schemas.Event) {
 	t.Helper()
 	d := p.device(e.Device)
-	want := oracle.Fold(fewest, d.events...).Pass(e)
+	belongs := d.oracle.LoginOf(e)
+	want := d.oracle.Pass(e)
 	d.events = append(d.events, e)
-	if got := d.batch.Fold(small, e, visitor.HashID(e.Id), visitor.HashDevice(e.Device), sum(p.batch)); got.String() != string(want) {
+	if got := d.batch.Fold(p.small, e, visitor.HashID(e.Id), visitor.HashDevice(e.Device), sum(p.batch)); got.String() != string(want) {
 		t.Fatalf("event %d is %s to batch, the documents say %s", offset, got, want)
 	}
 	verdict, login, decided := d.speed.Apply(offset, e)
 	if verdict.String() != string(want) {
 		t.Fatalf("event %d is %s to speed, the documents say %s", offset, verdict, want)
 	}
-	if expected := oracle.Fold(fewest, d.events[:len(d.events)-1]...).LoginOf(e); verdict == visitor.Accepted && login != expected {
-		t.Fatalf("event %d belongs to %q, the documents say %q", offset, login, expected)
+	if verdict == visitor.Accepted && login != belongs {
+		t.Fatalf("event %d belongs to %q, the documents say %q", offset, login, belongs)
 	}
-	add := sum(p.speed)
+	add := sum(p.epochs[len(p.epochs)-1])
 	for _, x := range decided.Panes {
 		add(x.Pane, x.N)
 	}
@@ -101,6 +113,10 @@ func (p *portal) cut(t *testing.T, generation bool) {
 			d.base, d.cells = *written(t, &d.batch), nil
 		}
 	}
+	if generation {
+		p.base, p.epochs = p.measured(), nil
+	}
+	p.epochs = append(p.epochs, values{})
 }
 
 // check holds everything against the documents.
@@ -108,12 +124,12 @@ func (p *portal) check(t *testing.T) {
 	t.Helper()
 	sums, seen := oracle.Panes{}, map[int64]map[string]bool{}
 	for _, d := range p.devices {
-		want := oracle.Fold(fewest, d.events...)
+		want := d.oracle
 		if err := judge.Cell(written(t, &d.batch), want); err != nil {
 			t.Fatalf("device %.20q after %d events, as batch leaves it:\n%v", d.name, len(d.events), err)
 		}
 		cells := append(append([]*visitor.Cell{&d.base}, d.cells...), written(t, &d.speed.Cell))
-		if err := judge.Cell(visitor.Merge(small, cells...), want); err != nil {
+		if err := judge.Cell(visitor.Merge(p.small, cells...), want); err != nil {
 			t.Fatalf("device %.20q after %d events, merged from %d cells:\n%v", d.name, len(d.events), len(cells), err)
 		}
 		if err := judge.Cell(&visitor.Cell{Filter: d.speed.Filter, Units: d.speed.Whole}, want); err != nil {
@@ -127,18 +143,42 @@ func (p *portal) check(t *testing.T) {
 			seen[minute][d.name] = true
 		}
 	}
-	exact := p.measured()
-	for name, panes := range map[string]map[kpi.Pane]*kpi.Value{"speed": p.speed, "batch": exact} {
+	for name, panes := range map[string]values{
+		"batch": p.measured(), "the generation and the epochs after it": merged(t, append([]values{p.base}, p.epochs...)),
+	} {
 		if err := judge.Panes(panes, sums, seen); err != nil {
 			t.Fatalf("the panes of %s: %v", name, err)
 		}
 	}
 }
 
+// merged are panes of several cells as a reader merges them, each read as it was written.
+func merged(t *testing.T, parts []values) values {
+	t.Helper()
+	whole := values{}
+	for _, part := range parts {
+		for pane, v := range part {
+			b, err := v.AppendBinary(nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var read kpi.Value
+			if err := read.UnmarshalBinary(b); err != nil {
+				t.Fatal(err)
+			}
+			if whole[pane] == nil {
+				whole[pane] = new(kpi.Value)
+			}
+			whole[pane].Merge(&read)
+		}
+	}
+	return whole
+}
+
 // measured are the panes as batch writes them: what it summed while it folded,
 // and what the histories say in the end.
-func (p *portal) measured() map[kpi.Pane]*kpi.Value {
-	exact := map[kpi.Pane]*kpi.Value{}
+func (p *portal) measured() values {
+	exact := values{}
 	for pane, v := range p.batch {
 		exact[pane] = new(kpi.Value)
 		exact[pane].Merge(v)
@@ -157,7 +197,7 @@ func (p *portal) measured() map[kpi.Pane]*kpi.Value {
 func TestFoldIsAsDocumented(t *testing.T) {
 	for seed := range uint64(*logs) {
 		g := generate.New(rand.New(rand.NewPCG(seed, 2)))
-		p := &portal{map[string]*device{}, map[kpi.Pane]*kpi.Value{}, map[kpi.Pane]*kpi.Value{}}
+		p := newPortal(fewest)
 		for offset := range int64(20 + g.Rand.IntN(100)) {
 			p.pass(t, offset, g.Next())
 			if g.Rand.IntN(15) == 0 {
@@ -172,4 +212,26 @@ func TestFoldIsAsDocumented(t *testing.T) {
 			t.Fatalf("log %d", seed)
 		}
 	}
+}
+
+// TestLimitsAreAsDocumented goes over the limits that a portal has, and looks one
+// event before, at and after each.
+func TestLimitsAreAsDocumented(t *testing.T) {
+	look := map[int64]bool{255: true, 256: true, 257: true, 258: true, 9_999: true, 10_000: true, 10_001: true, 10_002: true}
+	p := newPortal(oracle.Documented)
+	p.small = visitor.Limits{} // what the program has without being told
+	for offset := range int64(10_004) {
+		e := &schemas.Event{Id: fmt.Sprint("m", offset), Device: "d", Kind: schemas.Kind_KIND_OFFER_VIEW, Time: offset * 1_000_000,
+			AssumedConsent: true, Offer: &schemas.Offer{Id: "h1", Destination: "Sylt"}}
+		p.pass(t, offset, e)
+		if look[offset] {
+			p.check(t)
+			p.cut(t, offset%2 == 0)
+		}
+	}
+	p.check(t)
+	for _, ago := range []int64{255, 256} {
+		p.pass(t, 20_000-ago, &schemas.Event{Id: fmt.Sprint("m", 10_003-ago), Device: "d", Kind: schemas.Kind_KIND_PAGE, AssumedConsent: true})
+	}
+	p.check(t)
 }

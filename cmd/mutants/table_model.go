@@ -1,0 +1,132 @@
+package main
+
+func filterMutants() []mutant {
+	const file = "model/visitor/filter.go"
+	by := []string{documented, cells}
+	return []mutant{
+		{"one id too few is remembered", "law 1", file, "last := l.remembered() - 1", "last := l.remembered() - 2", by},
+		{"an id is not remembered when the list is full", "law 1", file, "copy(f.IDs, f.IDs[1:])", "", by},
+		{"an erasure is applied each time it is sent", "law 1", file, "f.remember(l, id)\n\t\tf.reset(", "f.reset(", by},
+		{"what was received with the erasure comes back", "law 6", file, "received <= f.Erased {", "received < f.Erased {", by},
+		{"what was received with a login's erasure comes back", "law 6", file, "received <= f.ErasedLogins[i].At", "received < f.ErasedLogins[i].At", by},
+		{"an earlier erasure overwrites a later one", "law 6", file, "Erased: max(f.Erased, at)", "Erased: at", by},
+		{"an earlier erasure of a login overwrites a later one", "law 6", file, "max(f.ErasedLogins[i].At, at)", "at", by},
+		{"a refusal is forgotten with the device", "law 6", file, "if f.Choice == schemas.Choice_CHOICE_DENIED {", "if false {", by},
+		{"an erased login stays the device's", "law 6", file, "if f.Login == login {", "if false {", by},
+		{"an erased login stays the first", "law 6", file, "if f.FirstLogin == login {", "if false {", by},
+		{"an event without consent logs in", "law 1", file, "if !f.consents(e) {\n\t\treturn Anonymous, \"\"\n\t}\n\tif e.Kind == schemas.Kind_KIND_IDENTIFY && e.User != \"\" {\n\t\tf.Login = e.User\n\t}",
+			"if e.Kind == schemas.Kind_KIND_IDENTIFY && e.User != \"\" {\n\t\tf.Login = e.User\n\t}\n\tif !f.consents(e) {\n\t\treturn Anonymous, \"\"\n\t}", by},
+		{"any event with a user logs in", "law 1", file, "if e.Kind == schemas.Kind_KIND_IDENTIFY && e.User", "if e.User", by},
+		{"the latest login is the first", "law 1", file, "if f.FirstLogin == \"\" {", "if true {", by},
+		{"a choice without a word is one", "law 1", file, "&& e.Choice != schemas.Choice_CHOICE_UNSPECIFIED", "", by},
+		{"what the source assumes outweighs the visitor", "law 1", file, "return f.Choice == schemas.Choice_CHOICE_GRANTED", "return f.Choice == schemas.Choice_CHOICE_GRANTED || e.AssumedConsent", by},
+	}
+}
+
+func historyMutants() []mutant {
+	const file, session = "model/visitor/history.go", "model/visitor/session.go"
+	by := []string{documented, cells}
+	return []mutant{
+		{"the cap is one higher to Add", "law 1", file, "before >= l.cap()", "before > l.cap()", by},
+		{"the cap is one lower to Merge", "law 1", file, "h.Events() > l.cap() {", "h.Events() >= l.cap() {", by},
+		{"above the cap the offers stay", "law 1", file, "h.Counters.add(e)\n\tif before >= l.cap() {\n\t\th.Minutes, h.Offers = nil, nil", "h.Counters.add(e)\n\tif before >= l.cap() {\n\t\th.Minutes = nil", by},
+		{"first is that of the latest added", "law 1", file, "h.First, h.Last = min(h.First, e.Time), max(h.Last, e.Time)", "h.First, h.Last = e.Time, max(h.Last, e.Time)", by},
+		{"last of two merged is the later one's", "law 1", file, "min(h.First, o.First), max(h.Last, o.Last)", "min(h.First, o.First), o.Last", by},
+		{"the end of a minute does not move", "law 1", file, "m.First, m.Last = min(m.First, t), max(m.Last, t)", "m.First = min(m.First, t)", by},
+		{"merged minutes lose their end", "law 1", file, "m.Last = max(m.Last, o.Last)", "", by},
+		{"merged minutes lose their places", "law 1", file, "m.place(p.Destination).merge(p)", "m.place(p.Destination)", by},
+		{"merged minutes lose refunds", "law 1", file, "y.Cancelled += x.Cancelled", "", by},
+		{"refunds are booked", "law 1", file, "m.money(o.Currency).Cancelled += o.Amount", "m.money(o.Currency).Booked -= o.Amount", by},
+		{"the searched place goes before the offer's", "law 1", file, "if d := e.GetOffer().GetDestination(); d != \"\" {\n\t\treturn d\n\t}\n\treturn e.GetSearch().GetDestination()",
+			"if d := e.GetSearch().GetDestination(); d != \"\" {\n\t\treturn d\n\t}\n\treturn e.GetOffer().GetDestination()", by},
+		{"a booked offer is not looked at", "law 1", file, "h.offer(id).merge(Offer{Bookings: 1, Last: e.Time})", "h.offer(id).merge(Offer{Bookings: 1})", by},
+		{"places: bookings merge as views", "law 1", file, "p.Bookings += q.Bookings", "p.Views += q.Bookings", by},
+		{"a session ends after exactly half an hour", "law 2", session, "m.First-s.End > Gap", "m.First-s.End >= Gap", by},
+		{"half an hour is 31 minutes", "law 2", session, "const Gap = 30 * microsPerMinute", "const Gap = 31 * microsPerMinute", by},
+		{"two interactions bounce", "law 2", session, "s.Events()-int(passive) <= 1", "s.Events()-int(passive) <= 2", by},
+		{"a consent is an interaction", "law 2", session, "s.Kinds[schemas.Kind_KIND_CONSENT] + ", "", by},
+		{"sessions joined by a late event are not looked at", "law 2", session, "for from > 0 && first-h.Minutes[from-1].Last <= Gap {", "for false {", by},
+		{"the session behind an event is not looked at", "law 2", session, "h.Minutes[to].First-last <= Gap {", "h.Minutes[to].First-last < Gap {", by},
+	}
+}
+
+func countMutants() []mutant {
+	const file = "model/visitor/counters.go"
+	by := []string{documented}
+	return []mutant{
+		{"a day is shifted", "counters", file, "(hours/24 + 4) % 7", "(hours/24 + 3) % 7", by},
+		{"parts of the day begin an hour late", "counters", file, "int(hours%24)/6", "int((hours+23)%24)/6", by},
+		{"the campaign's name alone is none", "counters", file, "x.CampaignSource != \"\" || x.CampaignName != \"\"", "x.CampaignSource != \"\"", by},
+		{"referrers are not counted", "counters", file, "c[cReferrer]++", "", by},
+		{"devices are counted one beside", "counters", file, "c[cDevices+int(x.DeviceClass)]++", "c[cDevices+int(x.DeviceClass)-1]++", by},
+		{"kinds of offer are counted as styles", "counters", file, "c[cOffers+k]++", "c[cStyles+k]++", by},
+		{"five stars are four", "counters", file, "min(max(s, 20)/10, 5)", "min(max(s, 20)/10, 4)", by},
+		{"one star is left out", "counters", file, "if s := int(o.GetStars()); s > 0 {", "if s := int(o.GetStars()); s >= 20 {", by},
+		{"prices of a cent less", "counters", file, "uint64(p/100/50)", "uint64((p+1)/100/50)", by},
+		{"bookings are no trips", "counters", file, "case schemas.Kind_KIND_SEARCH, schemas.Kind_KIND_BOOKING:\n\t\tc.addTrip", "case schemas.Kind_KIND_SEARCH:\n\t\tc.addTrip", by},
+		{"views of lists count offers", "counters", file, "case schemas.Kind_KIND_OFFER_VIEW:\n\t\tc.addOffer", "case schemas.Kind_KIND_OFFER_VIEW, schemas.Kind_KIND_LIST_VIEW:\n\t\tc.addOffer", by},
+		{"who leaves today is not counted", "counters", file, "lead >= 0 {", "lead > 0 {", by},
+		{"half a year is a day longer", "counters", file, "step(lead, 7, 30, 90, 180)", "step(lead, 7, 30, 90, 181)", by},
+		{"four nights are three", "counters", file, "step(int64(s.Nights), 4, 7, 10, 14)", "step(int64(s.Nights), 5, 7, 10, 14)", by},
+		{"children are left at home", "counters", file, "case s.Children > 0:\n\t\treturn Family, true", "case s.Children > 1:\n\t\treturn Family, true", by},
+		{"a month begins a day early", "counters", file, "(day + 719468) % 146097", "(day + 719469) % 146097", by},
+		{"free text is not counted", "counters", file, "c[cFreeQuery]++", "", by},
+		{"counters merge but for the last", "counters", file, "for i, n := range o {\n\t\tc[i] += n", "for i, n := range o[:cFreeQuery] {\n\t\tc[i] += n", by},
+	}
+}
+
+func measureMutants() []mutant {
+	const file, cell, value = "model/visitor/measure.go", "model/visitor/cell.go", "model/kpi/pane.go"
+	by := []string{documented, cells}
+	return []mutant{
+		{"list views are newsletters", "measures", file, "schemas.Kind_KIND_LIST_VIEW:         kpi.Lists", "schemas.Kind_KIND_LIST_VIEW:         kpi.Newsletters", by},
+		{"checkouts are counted nowhere", "measures", file, "\tschemas.Kind_KIND_CHECKOUT:          kpi.Checkouts,\n", "", by},
+		{"clicks are impressions", "measures", file, "schemas.Kind_KIND_PLACEMENT_CLICKED: kpi.Clicks", "schemas.Kind_KIND_PLACEMENT_CLICKED: kpi.Impressions", by},
+		{"a minute has one event", "measures", file, "all += int64(n)", "all = int64(n)", by},
+		{"refunds are revenue", "measures", file, "kpi.Pane{Measure: kpi.Refunds,", "kpi.Pane{Measure: kpi.Revenue,", by},
+		{"views by place are searches", "measures", file, "kpi.Pane{Measure: kpi.Views, Minute: minute, Dim: dim}", "kpi.Pane{Measure: kpi.Searches, Minute: minute, Dim: dim}", by},
+		{"a session counts in the minute it ends in", "measures", file, "minute := s.Start / microsPerMinute", "minute := s.End / microsPerMinute", by},
+		{"above the cap speed leaves the minutes in the panes", "law 2", file, "\t\th.Measure(less)\n", "", by},
+		{"speed takes the panes back one event late", "law 2", file, "case n == l.cap():", "case n == l.cap()+1:", by},
+		{"speed does not take back the sessions of before", "law 2", file, "h.measureSessions(from, to, less)", "", by},
+		{"an erasure leaves the panes", "law 6", cell, "u.Measure(func(p kpi.Pane, n int64) { emit(p, -n) })", "", by},
+		{"an event without consent counts nowhere", "measures", cell, "case Anonymous:\n\t\tmeasureEvent(e, emit)\n\tcase Accepted:\n\t\tu, _", "case Accepted:\n\t\tu, _", by},
+		{"batch counts no visitors", "measures", cell, "if u.Add(l, e) {", "if u.Add(l, e) && false {", by},
+		{"the epoch's cell misses the event", "law 1", cell, "since.Add(v.Limits, e)", "_ = since", by},
+		{"an erasure of all is not kept", "law 6", cell, "f.All = true\n\t\treturn", "return", by},
+		{"the filter of the first cell stays", "law 1", cell, "c.Filter = later.Filter.clone()", "if c.IDs == nil {\n\t\tc.Filter = later.Filter.clone()\n\t}", by},
+		{"panes that cancel out stay, others go", "measures", value, "if last := len(out) - 1; last >= 0 && out[last].N == 0 &&", "if last := len(out) - 1; last >= 0 && out[last].N == 1 &&", by},
+		{"sums of two cells are not added", "measures", value, "v.Sum += o.Sum", "v.Sum = max(v.Sum, o.Sum)", append([]string{panes}, by...)},
+	}
+}
+
+func featureMutants() []mutant {
+	const file = "model/visitor/vector.go"
+	by := []string{documented}
+	return []mutant{
+		{"shares of one too few", "features", file, "float64(s.c[counter]) / (total(s) + 1)", "float64(s.c[counter]) / max(total(s), 1)", by},
+		{"winter begins in November", "features", file, "first := (11 + 3*i) % 12", "first := (10 + 3*i) % 12", by},
+		{"evening is the afternoon", "features", file, "shareOf(cDayparts+3, eventsOf)", "shareOf(cDayparts+2, eventsOf)", by},
+		{"a mobile is a tablet", "features", file, "schemas.DeviceClass_DEVICE_CLASS_MOBILE", "schemas.DeviceClass_DEVICE_CLASS_TABLET", by},
+		{"early planners plan late", "features", file, "s.c[cLead+3]+s.c[cLead+4]", "s.c[cLead+2]+s.c[cLead+3]", by},
+		{"carts of all events", "features", file, "s.kind(schemas.Kind_KIND_CART) / (s.views + 2)", "s.kind(schemas.Kind_KIND_CART) / (s.events + 2)", by},
+		{"days are counted by the hour", "features", file, "h.Minutes[i].Minute / (24 * 60)", "h.Minutes[i].Minute / 60", by},
+		{"what was before the login is looked at with each", "features", file, "if login == \"\" || login != first || before == nil {", "if login == \"\" || before == nil {", by},
+	}
+}
+
+func codecMutants() []mutant {
+	const file = "model/visitor/codec.go"
+	by := []string{documented, cells}
+	return []mutant{
+		{"a cell stores 64 of 256 ids", "law 1", file, "b = appendUint(b, len(f.IDs))\n\tfor _, id := range f.IDs {", "ids := f.IDs[max(0, len(f.IDs)-64):]\n\tb = appendUint(b, len(ids))\n\tfor _, id := range ids {", by},
+		{"the cell forgets the first login", "codec", file, "f.Login, f.FirstLogin = r.string(), r.string()", "f.Login, _ = r.string(), r.string()", by},
+		{"login and first login are swapped", "codec", file, "f.Login, f.FirstLogin = r.string(), r.string()", "f.FirstLogin, f.Login = r.string(), r.string()", by},
+		{"offers lose the time of their last view", "codec", file, "Offer{r.string(), r.uint16(), r.uint16(), h.First + r.varint()}", "Offer{r.string(), r.uint16(), r.uint16(), r.varint()}", by},
+		{"booked and cancelled are swapped", "codec", file, "b = binary.AppendVarint(b, x.Booked)\n\t\tb = binary.AppendVarint(b, x.Cancelled)", "b = binary.AppendVarint(b, x.Cancelled)\n\t\tb = binary.AppendVarint(b, x.Booked)", by},
+		{"views are read as searches", "codec", file, "Place{r.string(), r.uint16(), r.uint16(), r.uint16()}", "Place{Destination: r.string(), Views: r.uint16(), Searches: r.uint16(), Bookings: r.uint16()}", by},
+		{"counters above 255 are cut", "codec", file, "c[i] = uint32(r.uint(math.MaxUint32))", "c[i] = uint32(r.uint(255))", by},
+		{"what was forgotten is not read", "codec", file, "c.Forgot.All = r.bool()", "r.bool()", by},
+		{"distances are not kept", "codec", file, "Distance: math.Float64frombits(r.fixed64())", "Distance: 0 * float64(r.fixed64())", by},
+	}
+}
