@@ -24,19 +24,20 @@ type sum struct {
 const maxPanes = 200_000
 
 // flush makes everything since the last flush durable, in the order that lets a
-// crash between any two cells be repaired by a replay: what was said, then the
-// visitors with what was decided, then the links and panes that follow from it,
-// and the position last.
+// crash between any two cells be repaired by a replay: the visitors with what was
+// decided, then what was said, the links and the panes that follow from it, and the
+// position last. What was said has left the process only when its cell is durable,
+// so that a replay, which may have another model, says the same under the same id.
 func (p *Partition) flush(ctx context.Context) error {
 	if p.next == p.stored && len(p.dirty) == 0 {
 		return nil
 	}
 	start := p.Now()
-	if err := p.flushDecisions(ctx); err != nil {
-		return err
-	}
 	if err := p.flushVisitors(ctx); err != nil {
 		return fmt.Errorf("write visitors of partition %d: %w", p.number, err)
+	}
+	if err := p.flushDecisions(ctx); err != nil {
+		return err
 	}
 	if err := p.flushLinks(ctx); err != nil {
 		return fmt.Errorf("write links of partition %d: %w", p.number, err)
