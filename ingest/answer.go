@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -56,6 +57,7 @@ func (c *Collector) verdicts(items []segment.Item, offsets []int64) []verdict {
 
 // reply writes the verdicts, or the status that err stands for.
 func (c *Collector) reply(w http.ResponseWriter, vs []verdict, err error) (status int) {
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(c.cfg.Limits.WriteTimeout)) // as above: a test's
 	h := w.Header()
 	h.Set("Content-Type", "application/json")
 	var no *refusal

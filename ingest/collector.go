@@ -15,11 +15,11 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"golang.org/x/sync/semaphore"
 
 	"fernweh/ingest/spool"
 	"fernweh/schemas"
@@ -46,6 +46,7 @@ type Config struct {
 	Keys           map[string]string // name of a source -> HashKey of its write key
 	AssumedConsent bool              // the site asks before it sends
 	Origins        []string          // that browsers may send from; "*": any
+	Proxies        []netip.Prefix    // whose X-Forwarded-For is believed
 	Spool          spool.Options
 	Limits         Limits
 	Now            func() time.Time // nil: time.Now
@@ -57,10 +58,12 @@ type Config struct {
 // for the defaults.
 type Limits struct {
 	BodyBytes     int64         // of a request, unpacked: 4 MiB
+	KeylessBytes  int64         // the same, where no known write key stands before the body: 512 KiB
 	EventBytes    int           // of one call: 256 KiB
 	Events        int           // calls of one request: 10,000
-	InFlightBytes int64         // of all requests at a time: 128 MiB
+	InFlightBytes int64         // that all requests hold at a time: 192 MiB, 48 times BodyBytes if that is more
 	ReadTimeout   time.Duration // for a body to arrive: 15 s
+	WriteTimeout  time.Duration // for an answer to be fetched: 15 s
 	AppendTimeout time.Duration // before events go to the spool: 3 s
 	RetryDelay    time.Duration // between attempts to drain the spool: 500 ms
 }
@@ -69,8 +72,10 @@ func (l Limits) withDefaults() Limits {
 	or(&l.BodyBytes, 4<<20)
 	or(&l.EventBytes, 256<<10)
 	or(&l.Events, 10_000)
-	or(&l.InFlightBytes, 128<<20)
+	or(&l.InFlightBytes, max(192<<20, 48*l.BodyBytes))
+	or(&l.KeylessBytes, min(512<<10, l.BodyBytes))
 	or(&l.ReadTimeout, 15*time.Second)
+	or(&l.WriteTimeout, 15*time.Second)
 	or(&l.AppendTimeout, 3*time.Second)
 	or(&l.RetryDelay, 500*time.Millisecond)
 	return l
@@ -86,15 +91,16 @@ func or[T comparable](v *T, standard T) {
 // A Collector is the door. It serves HTTP from New to Close; Run drains its
 // spool meanwhile.
 type Collector struct {
-	cfg      Config
-	log      Log
-	letters  DeadLetters
-	spool    *spool.Spool
-	keys     keys
-	inFlight *semaphore.Weighted // bytes
-	metrics  *metrics
-	handler  http.Handler
-	trouble  atomic.Bool // the spool refused the last append: it is logged once
+	cfg     Config
+	log     Log
+	letters DeadLetters
+	spool   *spool.Spool
+	keys    keys
+	memory  *memory // of requests with a known key
+	keyless *memory // of those whose body must say it
+	metrics *metrics
+	handler http.Handler
+	trouble atomic.Bool // the spool refused the last append: it is logged once
 }
 
 // New opens the spool. Nothing is appended to the log before Run.
@@ -119,9 +125,9 @@ func New(cfg Config, log Log, letters DeadLetters) (*Collector, error) {
 	}
 	c := &Collector{
 		cfg: cfg, log: log, letters: letters, spool: s, keys: keys,
-		inFlight: semaphore.NewWeighted(cfg.Limits.InFlightBytes),
+		memory: newMemory(cfg.Limits.InFlightBytes), keyless: newMemory(cfg.Limits.InFlightBytes / 8),
 	}
-	if c.metrics, err = newMetrics(cfg.Metrics, s); err != nil {
+	if c.metrics, err = newMetrics(cfg.Metrics, c); err != nil {
 		return nil, errors.Join(fmt.Errorf("open collector: %w", err), s.Close())
 	}
 	c.handler = c.routes()
@@ -130,6 +136,14 @@ func New(cfg Config, log Log, letters DeadLetters) (*Collector, error) {
 
 // ServeHTTP is the collector's HTTP door: see docs/formats/collector.md.
 func (c *Collector) ServeHTTP(w http.ResponseWriter, r *http.Request) { c.handler.ServeHTTP(w, r) }
+
+// Server is the collector behind an HTTP server with bounds on all that comes
+// before a request is known: a connection has ten seconds and 32 KiB for a header.
+func (c *Collector) Server() *http.Server {
+	return &http.Server{
+		Handler: c, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 32 << 10,
+	}
+}
 
 // Close lets another process open the spool. No request may be under way, and
 // Run must have returned.

@@ -487,74 +487,43 @@ func TestFullDisk(t *testing.T) {
 	want(t, "when there is room", post(t, c, page("a", "1")).statuses(), []string{"spooled"})
 }
 
-// TestOverload: bodies that arrive slowly hold their memory; who comes then is
-// asked to come again.
-func TestOverload(t *testing.T) {
-	c := start(t, new(kafka), func(cfg *ingest.Config) { cfg.Limits.InFlightBytes = 1 << 20 })
-	slow, finish := io.Pipe()
-	done := make(chan answer)
-	go func() {
-		r := httptest.NewRequest("POST", "/v1/batch?writeKey=WK", slow)
-		r.ContentLength = 1 << 20
-		done <- send(t, c, r)
-	}()
-	io.WriteString(finish, `{"batch":[`) // the first request is being read now
-	a := post(t, c, page("a", "1"))
-	want(t, "second request", says(a.status, a.header.Get("Retry-After")), "429 2")
-	io.WriteString(finish, page("a", "1")+`]}`)
-	finish.Close()
-	want(t, "first request", (<-done).statuses(), []string{"accepted"})
-	want(t, "when it is over", post(t, c, page("a", "2")).status, 200)
-}
-
-// TestBodyThatNeverArrives gives its place free and may be sent again.
-func TestBodyThatNeverArrives(t *testing.T) {
-	c := start(t, new(kafka), func(cfg *ingest.Config) { cfg.Limits.ReadTimeout = 10 * time.Millisecond })
-	server := httptest.NewServer(c)
-	defer server.Close()
-	stalled, end := io.Pipe()
-	defer end.Close()
-	resp, err := http.Post(server.URL+"/v1/batch?writeKey=WK", "application/json", stalled)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	want(t, "status", resp.StatusCode, 408)
-}
-
-// TestUnknownOutcomeIsWithinTheFiltersMemory: no append holds more events of a
-// device than its filter can recognise when they come again.
+// TestUnknownOutcomeIsWithinTheFiltersMemory: no request brings, and no append
+// of the drain holds, more events of a device than its filter can recognise when
+// they come again.
 func TestUnknownOutcomeIsWithinTheFiltersMemory(t *testing.T) {
-	var calls, ids []string
-	for i := range 600 {
-		calls = append(calls, page("busy", fmt.Sprint(i)))
-		ids = append(ids, fmt.Sprint(i))
+	batch := func(from, n int) (calls, ids []string) {
+		for i := range n {
+			calls = append(calls, page("busy", fmt.Sprint(from+i)))
+			ids = append(ids, fmt.Sprint(from+i))
+		}
+		return calls, ids
 	}
 	k := new(kafka)
-	a := post(t, start(t, k), calls...)
-	want(t, "appends", k.calls, []int{256, 256, 88})
-	want(t, "last offset", *a.Events[599].Offset, 599)
-
-	k = new(kafka)
 	k.fail = func(n int) (int, error) {
-		if len(k.calls) == 2 {
-			return 100, errAway // unknown: a part of the second window is in
+		if len(k.calls) < 3 {
+			return n / 2, errAway // unknown: a part is in
 		}
 		return n, nil
 	}
 	c := start(t, k)
-	a = post(t, c, calls...)
-	want(t, "first window", a.Events[255].Status, "accepted")
-	want(t, "second window", a.Events[256].Status, "spooled")
-	k.fail = nil
+	first, ids := batch(0, ingest.MaxOfDevice)
+	want(t, "as many as are taken", strings.Count(says(post(t, c, first...).statuses()), "spooled"), ingest.MaxOfDevice)
+	second, more := batch(ingest.MaxOfDevice, ingest.MaxOfDevice)
+	over := append(second, page("busy", "over"), page("other", "0"))
+	a := post(t, c, over...)
+	want(t, "the last that is taken", a.Events[ingest.MaxOfDevice-1].Status, "spooled")
+	want(t, "one more", says(a.Events[ingest.MaxOfDevice].Status, a.Events[ingest.MaxOfDevice].Reason), fmt.Sprintf(
+		"rejected event %d of its device in one request, at most %d are taken: send it in the next", ingest.MaxOfDevice+1, ingest.MaxOfDevice))
+	want(t, "another device's", a.Events[ingest.MaxOfDevice+1].Status, "spooled")
 	for drained := true; drained; {
 		var err error
 		if drained, err = ingest.Step(c, t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}
-	want(t, "appends with the drain", k.calls, []int{256, 256, 256, 88})
-	want(t, "after the filter", filter(k.events), ids)
+	want(t, "most in an append", slices.Max(k.calls) <= ingest.MaxOfDevice+1, true)
+	want(t, "after the filter", filter(k.events), append(append(ids, more...), "0"))
+	want(t, "letter", len(k.letters), 1)
 }
 
 func TestMetrics(t *testing.T) {

@@ -18,26 +18,6 @@ const (
 	spooledLetter = 2
 )
 
-// filterMemory is how many accepted ids the filter of a device knows. A batch
-// whose outcome is unknown is appended again as a whole: with no more than that many
-// events of one device in it, the filter recognises every one.
-const filterMemory = 256
-
-// window is the length of the longest prefix of events in which no device has
-// more than the filter remembers.
-func window(events []*schemas.Event) int {
-	if len(events) <= filterMemory {
-		return len(events)
-	}
-	seen := map[string]int{}
-	for i, e := range events {
-		if seen[e.Device]++; seen[e.Device] > filterMemory {
-			return i
-		}
-	}
-	return len(events)
-}
-
 // keep makes events and letters durable, in the log or in the spool. offsets
 // are those of the events that are in the log, the first ones. An error means
 // that the client must send all of it again.
@@ -61,20 +41,19 @@ func (c *Collector) keep(ctx context.Context, events []*schemas.Event, letters [
 	return offsets, c.spoolAll(records)
 }
 
-// append writes events to the log, a window at a time. The offsets returned
-// beside an error are of the windows before it.
-func (c *Collector) append(ctx context.Context, events []*schemas.Event, patience time.Duration) (
-	offsets []int64, err error) {
-	for rest := events; len(rest) > 0; rest = events[len(offsets):] {
-		batch := rest[:window(rest)]
-		got, err := c.timed(ctx, patience, func(ctx context.Context) ([]int64, error) { return c.log.Append(ctx, batch) })
-		if err == nil && len(got) != len(batch) {
-			err = fmt.Errorf("append %d events: the log gave %d offsets", len(batch), len(got))
-		}
-		if err != nil {
-			return offsets, err
-		}
-		offsets = append(offsets, got...)
+// append writes events to the log. No device has more of them than its filter
+// remembers: a batch whose outcome is unknown is appended again as a whole, and the
+// filter has to recognise every one.
+func (c *Collector) append(ctx context.Context, events []*schemas.Event, patience time.Duration) ([]int64, error) {
+	if len(events) == 0 {
+		return nil, nil
+	}
+	offsets, err := c.timed(ctx, patience, func(ctx context.Context) ([]int64, error) { return c.log.Append(ctx, events) })
+	if err == nil && len(offsets) != len(events) {
+		err = fmt.Errorf("append %d events: the log gave %d offsets", len(events), len(offsets))
+	}
+	if err != nil {
+		return nil, err
 	}
 	return offsets, nil
 }

@@ -13,6 +13,7 @@ import (
 
 	"fernweh/ingest/segment"
 	"fernweh/ingest/tracker"
+	"fernweh/model/visitor"
 	"fernweh/schemas"
 )
 
@@ -29,7 +30,7 @@ func endpoints() map[string]string {
 
 func (c *Collector) routes() http.Handler {
 	r := chi.NewRouter()
-	r.Use(middleware.StripSlashes, c.crossOrigin)
+	r.Use(c.deadlines, middleware.StripSlashes, c.crossOrigin)
 	for path, typ := range endpoints() {
 		r.Post(path, c.answer(path, typ))
 		r.Options(path, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
@@ -76,7 +77,7 @@ func (c *Collector) answer(path, typ string) http.HandlerFunc {
 		if n, err := strconv.Atoi(r.Header.Get("X-Retry-Count")); err == nil && n > 0 {
 			c.metrics.retries.Inc()
 		}
-		verdicts, err := c.take(w, r, call{path, typ})
+		verdicts, err := c.take(r, call{path, typ})
 		status := c.reply(w, verdicts, err)
 		c.metrics.requests.WithLabelValues(strconv.Itoa(status)).Observe(time.Since(start).Seconds())
 	}
@@ -86,45 +87,70 @@ func (c *Collector) answer(path, typ string) http.HandlerFunc {
 type call struct{ path, typ string }
 
 // take reads a request and makes its events durable.
-func (c *Collector) take(w http.ResponseWriter, r *http.Request, at call) ([]verdict, error) {
-	release, err := c.admit(r)
-	if err != nil {
-		return nil, err
-	}
-	defer release()
-	raw, err := c.read(w, r)
-	if err != nil {
-		return nil, err
-	}
-	known := headKeys(r)
-	source, ok := c.keys.sourceOf(known...)
-	body, err := c.parse(raw)
-	switch {
-	case err != nil && ok:
-		return nil, c.bury(r, at, source, raw, err)
-	case err != nil && len(known) == 0:
-		return nil, err
-	case err == nil && !ok:
-		source, ok = c.keys.source(body.WriteKey())
-	}
+func (c *Collector) take(r *http.Request, at call) ([]verdict, error) {
+	before := headKeys(r)
+	source, ok := c.keys.sourceOf(before...)
 	if !ok {
-		return nil, &refusal{http.StatusUnauthorized, "no known write key: send it as Basic user, X-API-Key, " +
-			`query parameter or member "writeKey"`}
+		return c.takeKeyless(r, at, len(before) == 0)
 	}
+	a := &account{memory: c.memory, key: source, address: c.address(r)}
+	defer a.close()
+	raw, err := c.read(r, a, c.cfg.Limits.BodyBytes)
+	if err != nil {
+		return nil, err
+	}
+	body, err := c.parse(raw, a, c.cfg.Limits.BodyBytes)
+	if err != nil {
+		return nil, c.bury(r, at, a, raw, err)
+	}
+	return c.store(r, at, a, body)
+}
+
+// takeKeyless takes a request whose body must say the key, if anything does. It
+// gets little memory, and apart from the others'; silent says that no key, known or
+// not, stands before the body.
+func (c *Collector) takeKeyless(r *http.Request, at call, silent bool) ([]verdict, error) {
+	a := &account{memory: c.keyless, address: c.address(r)}
+	defer a.close()
+	raw, err := c.read(r, a, c.cfg.Limits.KeylessBytes)
+	var body *segment.Body
+	if err == nil {
+		body, err = c.parse(raw, a, c.cfg.Limits.KeylessBytes)
+	}
+	no, _ := errors.AsType[*refusal](err)
+	switch {
+	case no != nil && no.status == http.StatusRequestEntityTooLarge:
+		return nil, &refusal{no.status, no.reason + ", which is what is read before a write key: send it as Basic user, " +
+			"X-API-Key or query parameter"}
+	case err != nil && (silent || no == nil || no.status != http.StatusBadRequest):
+		return nil, err
+	case err == nil:
+		if source, ok := c.keys.source(body.WriteKey()); ok {
+			if err := a.move(c.memory, source); err != nil {
+				return nil, err
+			}
+			return c.store(r, at, a, body)
+		}
+	}
+	return nil, &refusal{http.StatusUnauthorized, "no known write key: send it as Basic user, X-API-Key, " +
+		`query parameter or member "writeKey"`}
+}
+
+// store maps the calls of a body and keeps what became of them.
+func (c *Collector) store(r *http.Request, at call, a *account, body *segment.Body) ([]verdict, error) {
 	if body.Len() > c.cfg.Limits.Events {
 		return nil, &refusal{http.StatusRequestEntityTooLarge,
 			fmt.Sprintf("batch has %d events, at most %d are taken", body.Len(), c.cfg.Limits.Events)}
 	}
-	return c.store(r, at, source, body)
-}
-
-// store maps the calls of a body and keeps what became of them.
-func (c *Collector) store(r *http.Request, at call, source string, body *segment.Body) ([]verdict, error) {
-	now := c.cfg.Now().UnixMicro()
+	if err := a.take(bytesOfByte*int64(body.Size()) + bytesOfCall*int64(body.Len())); err != nil {
+		return nil, err
+	}
+	source, now := a.key, c.cfg.Now().UnixMicro()
 	items := body.Items(segment.Request{
 		Type: at.typ, Received: now, Source: source, AssumedConsent: c.cfg.AssumedConsent,
 		UserAgent: r.UserAgent(), MaxEvent: c.cfg.Limits.EventBytes,
 	})
+	refuseCrowds(items)
 	var events []*schemas.Event
 	var letters []*schemas.DeadLetter
 	for _, item := range items {
@@ -144,14 +170,40 @@ func (c *Collector) store(r *http.Request, at call, source string, body *segment
 	return c.verdicts(items, offsets), nil
 }
 
+// MaxOfDevice is how many events of one device a request may bring: as many as
+// the device's filter remembers, so that the request can be repeated.
+const MaxOfDevice = visitor.Remembered
+
+// refuseCrowds rejects what a device has beyond that, call by call.
+func refuseCrowds(items []segment.Item) {
+	if len(items) <= MaxOfDevice {
+		return
+	}
+	seen := map[string]int{}
+	for i := range items {
+		e := items[i].Event
+		if e == nil {
+			continue
+		}
+		if seen[e.Device]++; seen[e.Device] > MaxOfDevice {
+			items[i].Event = nil
+			items[i].Reason = fmt.Sprintf("event %d of its device in one request, at most %d are taken: send it in the next",
+				seen[e.Device], MaxOfDevice)
+		}
+	}
+}
+
 // bury keeps a body that doesn't read, and returns what to tell the client: why.
 // One that is only too large is the client's to send in parts.
-func (c *Collector) bury(r *http.Request, at call, source string, raw []byte, why error) error {
+func (c *Collector) bury(r *http.Request, at call, a *account, raw []byte, why error) error {
 	var no *refusal
 	if errors.As(why, &no) && no.status != http.StatusBadRequest {
 		return why
 	}
-	l := at.letter(source, why.Error(), raw, c.cfg.Now().UnixMicro())
+	if err := a.take(bytesOfByte * int64(min(len(raw), maxOriginal))); err != nil {
+		return err
+	}
+	l := at.letter(a.key, why.Error(), raw, c.cfg.Now().UnixMicro())
 	if _, err := c.keep(r.Context(), nil, []*schemas.DeadLetter{l}); err != nil {
 		return err
 	}

@@ -76,7 +76,7 @@ func repeatable(records []spool.Record) (n int, events []*schemas.Event, letters
 			return 0, nil, nil, err
 		case l != nil:
 			letters = append(letters, l)
-		case seen[e.Device] == filterMemory:
+		case seen[e.Device] == MaxOfDevice:
 			return n, events, letters, nil
 		default:
 			seen[e.Device]++

@@ -2,3 +2,19 @@ package ingest
 
 // Step drains one batch of the spool: what Run does again and again.
 var Step = (*Collector).step
+
+// Held is what requests hold: those with a known key, and those without.
+func Held(c *Collector) (known, none int64) { return c.memory.holds(), c.keyless.holds() }
+
+// Holders is how many keys and addresses the limits know at the moment.
+func Holders(c *Collector) (n int) {
+	for _, m := range []*memory{c.memory, c.keyless} {
+		m.mu.Lock()
+		n += len(m.keys) + len(m.addresses)
+		m.mu.Unlock()
+	}
+	return n
+}
+
+// Address is who sends a request, as limits know him.
+var Address = (*Collector).address

@@ -18,7 +18,7 @@ type metrics struct {
 	unread   *prometheus.CounterVec   // by field of the protocol and source: both are few
 }
 
-func newMetrics(r prometheus.Registerer, s *spool.Spool) (*metrics, error) {
+func newMetrics(r prometheus.Registerer, c *Collector) (*metrics, error) {
 	seconds := func(name, help, label string) *prometheus.HistogramVec {
 		return prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: name, Help: help, Buckets: prometheus.ExponentialBuckets(0.0005, 2, 15),
@@ -42,11 +42,19 @@ func newMetrics(r prometheus.Registerer, s *spool.Spool) (*metrics, error) {
 		return m, nil
 	}
 	var errs []error
-	for _, c := range append([]prometheus.Collector{m.events, m.requests, m.appends, m.retries, m.drains, m.unread},
-		spoolGauges(s)...) {
-		errs = append(errs, r.Register(c))
+	for _, m := range append([]prometheus.Collector{m.events, m.requests, m.appends, m.retries, m.drains, m.unread},
+		append(spoolGauges(c.spool), heldBytes("known", c.memory), heldBytes("none", c.keyless))...) {
+		errs = append(errs, r.Register(m))
 	}
 	return m, errors.Join(errs...)
+}
+
+// heldBytes is what requests hold, those with a known key or those without.
+func heldBytes(key string, m *memory) prometheus.Collector {
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "fernweh_ingest_held_bytes", Help: "Bytes that requests hold, by whether a known write key stands before the body.",
+		ConstLabels: prometheus.Labels{"key": key},
+	}, func() float64 { return float64(m.holds()) })
 }
 
 func spoolGauges(s *spool.Spool) []prometheus.Collector {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"slices"
 	"text/tabwriter"
 	"time"
@@ -76,9 +77,10 @@ type ingestConfig struct {
 	Addr          string
 	WriteKeys     map[string]digest // by source
 	AssumeConsent bool
-	Origins       []string // browsers' origins; "*": any
-	SpoolSize     int64    // bytes
-	MaxBody       int64    // bytes
+	Origins       []string       // browsers' origins; "*": any
+	Proxies       []netip.Prefix // whose X-Forwarded-For is believed
+	SpoolSize     int64          // bytes
+	MaxBody       int64          // bytes
 }
 
 // A digest is the SHA-256 of a write key: the key itself is nowhere stored.
@@ -208,6 +210,8 @@ func (c *config) settings() []setting {
 		{"ingest-assume-consent", "true", "the websites ask for consent before they send: no word of a visitor counts as yes",
 			yesNo(&c.Ingest.AssumeConsent), ingesting},
 		{"ingest-cors-origins", "*", "origins of pages that may send from a browser; *: any", origins(&c.Ingest.Origins), ingesting},
+		{"ingest-proxies", "", "networks of the proxies in front, such as 10.0.0.0/8: they are believed for whom they forward; empty: none",
+			networks(&c.Ingest.Proxies), ingesting},
 		{"ingest-spool-size", "1GiB", "disk for events that wait while Kafka is away; when it is full, senders are told to come back",
 			size(&c.Ingest.SpoolSize, 1<<20, 1<<50), ingesting},
 		{"ingest-max-body", "4MiB", "greatest request body; Segment's clients send up to 500 KB",

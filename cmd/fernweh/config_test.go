@@ -152,6 +152,7 @@ func TestWrongSettingsAreNamed(t *testing.T) {
 		{"a key, not its digest", []string{"--ingest-write-keys=web=demo"}, nil, "", []string{`source "web"`, "sha256sum"}},
 		{"no key at all", []string{"--ingest-write-keys="}, nil, "", []string{"nobody could send"}},
 		{"origin with a path", []string{"--ingest-cors-origins=https://a.example/shop"}, nil, "", []string{"https://a.example/shop", "origin"}},
+		{"proxy by name", []string{"--ingest-proxies=10.0.0.0/8,ingress"}, nil, "", []string{"ingest-proxies", `"ingress"`, "10.0.0.0/8"}},
 		{"url", []string{"--collector-url=127.0.0.1:8080"}, nil, "", []string{"127.0.0.1:8080", "http://"}},
 		{"no directory", []string{"--data-dir="}, nil, "", []string{"--data-dir", "empty"}},
 		{"demo key for everybody", []string{"--ingest-addr=0.0.0.0:8080"}, nil, "", []string{"ingest-addr 0.0.0.0:8080", `"web"`, "write key"}},

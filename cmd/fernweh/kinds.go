@@ -271,6 +271,26 @@ func origins(to *[]string) kind {
 	})
 }
 
+// networks is a comma-separated list of networks or single addresses.
+func networks(to *[]netip.Prefix) kind {
+	return kind{noun: "network,...", set: func(s string) error {
+		var all []netip.Prefix
+		for _, part := range splitList(s) {
+			network, err := netip.ParsePrefix(part)
+			if err != nil {
+				addr, err := netip.ParseAddr(part)
+				if err != nil {
+					return fmt.Errorf("%q is neither a network such as 10.0.0.0/8 nor an address", part)
+				}
+				network = netip.PrefixFrom(addr, addr.BitLen())
+			}
+			all = append(all, network)
+		}
+		*to = all
+		return nil
+	}}
+}
+
 func isHTTP(u *url.URL) bool { return (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" }
 
 // list is a comma-separated list; empty is none.

@@ -55,7 +55,7 @@ func (s *stack) ingest(l net.Listener) part {
 			keys[source] = hex.EncodeToString(digest[:])
 		}
 		collector, err := ingest.New(ingest.Config{
-			Partitions: s.config.Log.Partitions, Keys: keys, AssumedConsent: c.AssumeConsent, Origins: c.Origins,
+			Partitions: s.config.Log.Partitions, Keys: keys, AssumedConsent: c.AssumeConsent, Origins: c.Origins, Proxies: c.Proxies,
 			Spool:   spool.Options{Dir: s.spoolDir(), MaxBytes: c.SpoolSize},
 			Limits:  ingest.Limits{BodyBytes: c.MaxBody},
 			Metrics: s.metrics,
@@ -63,7 +63,7 @@ func (s *stack) ingest(l net.Listener) part {
 		if err != nil {
 			return err
 		}
-		err = together(ctx, collector.Run, door(l, collector))
+		err = together(ctx, collector.Run, doorOf(l, collector.Server()))
 		return errors.Join(err, collector.Close())
 	}
 }
@@ -71,8 +71,12 @@ func (s *stack) ingest(l net.Listener) part {
 // door serves HTTP on a listener until ctx is done, and lets requests in work
 // come to their end.
 func door(l net.Listener, h http.Handler) part {
+	return doorOf(l, &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute})
+}
+
+// doorOf is door of a server with deadlines of its own.
+func doorOf(l net.Listener, server *http.Server) part {
 	return func(ctx context.Context) error {
-		server := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute}
 		return together(ctx,
 			func(context.Context) error {
 				if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {

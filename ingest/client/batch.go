@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"fernweh/model/visitor"
 )
 
 // Status is what became of an event.
@@ -40,11 +42,13 @@ type batch struct {
 	events []Event
 	body   []byte // JSON up to and without the bracket that closes the batch
 	skew   time.Duration
+	count  map[string]int // of events, by device
+	most   int            // of one device
 }
 
 // newBatch starts a request of a device clock that is skew ahead.
 func newBatch(skew time.Duration) *batch {
-	return &batch{body: append(make([]byte, 0, 64<<10), `{"batch":[`...), skew: skew}
+	return &batch{body: append(make([]byte, 0, 64<<10), `{"batch":[`...), skew: skew, count: map[string]int{}}
 }
 
 // add appends an event.
@@ -58,12 +62,15 @@ func (b *batch) add(e Event) error {
 	}
 	b.body = body
 	b.events = append(b.events, e)
+	b.count[e.Device]++
+	b.most = max(b.most, b.count[e.Device])
 	return nil
 }
 
-// full says whether it is time to send.
+// full says whether it is time to send: also when a device has as many events in
+// it as a collector takes of one in a request.
 func (b *batch) full(limit int) bool {
-	return len(b.events) >= limit || len(b.body) >= maxBody
+	return len(b.events) >= limit || len(b.body) >= maxBody || b.most >= visitor.Remembered
 }
 
 // tail closes the request as it is sent now. Each try says anew when it was

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"fernweh/ingest/client"
+	"fernweh/model/visitor"
 	"fernweh/schemas"
 )
 
@@ -100,6 +101,33 @@ func visits(devices, n int) []client.Event {
 		}
 	}
 	return all
+}
+
+// TestRequestsKeepToWhatIsTakenOfADevice sends more events of one device than a
+// collector takes in a request, among others.
+func TestRequestsKeepToWhatIsTakenOfADevice(t *testing.T) {
+	c := new(collector)
+	const n = 2*visitor.Remembered + 10
+	client := start(t, c, client.Settings{Lanes: 1, Batch: 4 * n}, nil)
+	if _, err := client.Send(t.Context(), slices.Values(visits(2, n))); err != nil {
+		t.Fatal(err)
+	}
+	sent := map[string]int{}
+	for _, b := range c.bodies {
+		in := map[string]int{}
+		for _, e := range b.Batch {
+			in[e.AnonymousID]++
+			sent[e.AnonymousID]++
+		}
+		for device, n := range in {
+			if n > visitor.Remembered {
+				t.Errorf("a request has %d events of %s, want at most %d", n, device, visitor.Remembered)
+			}
+		}
+	}
+	if len(c.bodies) != 3 || sent["device-0"] != n || sent["device-1"] != n {
+		t.Errorf("%d requests with %v, want 3 with %d of each", len(c.bodies), sent, n)
+	}
 }
 
 func TestEventsOfADeviceArriveInOrder(t *testing.T) {

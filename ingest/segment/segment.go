@@ -21,6 +21,7 @@ import (
 
 // A Body is the body of a request that is JSON.
 type Body struct {
+	size  int
 	key   string
 	top   object // around the calls of a batch; nil: there is one call, and nothing around it
 	calls []value
@@ -55,7 +56,7 @@ func Parse(body []byte, most int) (*Body, error) {
 	if !whole.isObject() {
 		return nil, ErrNoCalls
 	}
-	b := new(Body)
+	b := &Body{size: len(body)}
 	batch, around := b.open(whole)
 	switch {
 	case batch == "":
@@ -124,6 +125,9 @@ func checkSyntax(body []byte) error {
 
 // WriteKey is the key that stands in the body.
 func (b *Body) WriteKey() string { return b.key }
+
+// Size is the number of bytes.
+func (b *Body) Size() int { return b.size }
 
 // Len is the number of calls.
 func (b *Body) Len() int { return b.count }

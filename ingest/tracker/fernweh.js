@@ -21,6 +21,7 @@
   var YEAR = 31536000; // seconds
   var MOST_QUEUED = 500; // events; the oldest go first
   var MOST_SENT = 50000; // characters a request: beacons are refused above 64 KiB
+  var MOST_AT_ONCE = 200; // events a request: of one device a collector takes no more than it remembers
   var SLOWEST = 60000; // ms between attempts
   var url = script.src.replace(/\/fernweh\.js.*$/, '') + '/v1/batch?writeKey=' +
     encodeURIComponent(script.getAttribute('data-write-key') || '');
@@ -87,7 +88,7 @@
   // The first events that fit into one request.
   function nextBatch(from) {
     var size = 0, to = from;
-    while (to < queue.length && (to === from || size + JSON.stringify(queue[to]).length < MOST_SENT)) {
+    while (to < queue.length && to - from < MOST_AT_ONCE && (to === from || size + JSON.stringify(queue[to]).length < MOST_SENT)) {
       size += JSON.stringify(queue[to++]).length;
     }
     return queue.slice(from, to);

@@ -44,6 +44,7 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
   "elastic-urls" (required "elastic.urls: at least one URL" (join "," $v.elastic.urls))
   "elastic-shards" (toString (int $v.elastic.shards)) "elastic-replicas" (toString (int $v.elastic.replicas))
   "ingest-assume-consent" (toString $v.ingest.assumeConsent) "ingest-cors-origins" (join "," $v.ingest.corsOrigins)
+  "ingest-proxies" (join "," $v.ingest.proxies)
   "ingest-spool-size" $v.ingest.spoolSize
   "speed-visitors" (toString (int $v.speed.visitors))
   "batch-memory" $v.batch.memory "batch-segments" (toString (int $v.batch.segments)) "batch-schedule" ""
