@@ -51,6 +51,8 @@ type Settings struct {
 	Memory      int64         // bytes that the fold may take, roughly
 	Sample      int           // units that segments are trained on
 	ArchiveRows int64         // rows after which a file of the archive ends
+	ArchiveFile int64         // bytes after which it ends; 0: archive.DefaultBytes
+	ArchiveHeld int64         // bytes that files not yet written may take in this process; 0: unbounded
 	Patience    time.Duration // how long the archive may take to reach a cut
 	Grace       time.Duration // how long a generation that is no longer kept can still be read
 	Holder      string        // names this process in the lease
@@ -83,9 +85,11 @@ func (l *Layer) wait(ctx context.Context, d time.Duration) bool {
 func (l *Layer) Archive(ctx context.Context, log Reader) error {
 	const first, longest = 50 * time.Millisecond, 5 * time.Second
 	wait := first
+	k := newKeeper(l)
+	defer k.close()
 	for {
 		began := l.Now()
-		err := log.Consume(ctx, l.open)
+		err := log.Consume(ctx, k.open)
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -101,14 +105,6 @@ func (l *Layer) Archive(ctx context.Context, log Reader) error {
 		}
 		wait = min(2*wait, longest)
 	}
-}
-
-func (l *Layer) open(ctx context.Context, partition int32) (int64, func(context.Context, []schemas.Record) error, error) {
-	w, err := archive.NewWriter(ctx, l.Files, partition, l.ArchiveRows)
-	if err != nil {
-		return 0, nil, err
-	}
-	return w.Start(), w.Handle, nil
 }
 
 // pause waits, and says whether there is still work to do then.

@@ -55,7 +55,7 @@ func newPortal(t *testing.T) *portal {
 		Wait: func(ctx context.Context, _ time.Duration) bool { return ctx.Err() == nil },
 	}
 	for i := range p.writers {
-		if p.writers[i], err = archive.NewWriter(t.Context(), files, int32(i), p.ArchiveRows); err != nil {
+		if p.writers[i], err = archive.NewWriter(t.Context(), files, int32(i), archive.Limits{Rows: p.ArchiveRows}); err != nil {
 			t.Fatal(err)
 		}
 	}

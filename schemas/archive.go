@@ -6,6 +6,7 @@ import (
 
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/array"
+	"google.golang.org/protobuf/proto"
 )
 
 // The archive is a chain of Parquet files of this schema, one row an event
@@ -23,6 +24,7 @@ type Span struct {
 	Cut       int64 // the run whose cut is the last record; 0: the file ends without a cut
 	Rows      int64 // events
 	Skipped   int64 // cut records, and records that every reader leaves out
+	Bytes     int64 // of the rows, as RowSize counts them; 0: written before they were counted
 }
 
 // EpochAfter is the epoch in which the next file begins.
@@ -40,11 +42,16 @@ func (s Span) Check() error {
 // spanKeys are the footer's keys, in the order of the fields.
 var spanKeys = [...]string{
 	"fernweh.partition", "fernweh.first", "fernweh.next", "fernweh.epoch", "fernweh.cut", "fernweh.rows", "fernweh.skipped",
+	"fernweh.bytes",
 }
+
+// alwaysThere is how many of the footer's keys every file has: the others were
+// added, and are 0 where they are missing.
+const alwaysThere = 7
 
 // Footer is the span as key-value metadata of the Parquet footer.
 func (s Span) Footer() (keys, values []string) {
-	for _, n := range [...]int64{int64(s.Partition), s.First, s.Next, s.Epoch, s.Cut, s.Rows, s.Skipped} {
+	for _, n := range [len(spanKeys)]int64{int64(s.Partition), s.First, s.Next, s.Epoch, s.Cut, s.Rows, s.Skipped, s.Bytes} {
 		values = append(values, strconv.FormatInt(n, 10))
 	}
 	return spanKeys[:], values
@@ -55,6 +62,9 @@ func ParseSpan(find func(key string) *string) (Span, error) {
 	var ns [len(spanKeys)]int64
 	for i, key := range spanKeys {
 		v := find(key)
+		if v == nil && i >= alwaysThere {
+			continue
+		}
 		if v == nil {
 			return Span{}, fmt.Errorf("footer lacks %s", key)
 		}
@@ -64,7 +74,7 @@ func ParseSpan(find func(key string) *string) (Span, error) {
 		}
 		ns[i] = n
 	}
-	s := Span{int32(ns[0]), ns[1], ns[2], ns[3], ns[4], ns[5], ns[6]}
+	s := Span{int32(ns[0]), ns[1], ns[2], ns[3], ns[4], ns[5], ns[6], ns[7]}
 	return s, s.Check()
 }
 
@@ -105,6 +115,27 @@ func AppendRow(b *array.RecordBuilder, r *Record) {
 		columns[i].append(b.Field(i), r)
 	}
 }
+
+// RowSize is how many bytes a record that holds an event takes in the columns.
+func RowSize(r *Record) int64 {
+	const perText = 4 // of a list, beside its bytes: where it ends
+	texts := len(r.Event.GetSearch().GetFilters()) + len(r.Event.GetOrder().GetOffers())
+	return rowBytes + int64(proto.Size(r.Event)) + int64(texts)*perText
+}
+
+// rowBytes is what every row takes, of whatever event: numbers, and where each
+// text ends.
+var rowBytes = func() (n int64) {
+	const end = 4
+	for _, c := range columns {
+		if fixed, ok := c.typ.(arrow.FixedWidthDataType); ok {
+			n += int64(fixed.Bytes())
+		} else {
+			n += end
+		}
+	}
+	return n
+}()
 
 // ColumnID is the hash by which the filter knows the event's id; the archive keeps it
 // beside the id, since a fold needs nothing else of it.

@@ -79,12 +79,21 @@ func TestArchiversRaceToOneChain(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		ctx := context.Background()
 		log, files := aLog(t), shelf{}
-		limit := int64(rapid.IntRange(1, 12).Draw(t, "rows a file"))
+		limits := archive.Limits{
+			Rows:  int64(rapid.IntRange(1, 12).Draw(t, "rows a file")),
+			Bytes: int64(rapid.IntRange(1, 4000).Draw(t, "bytes a file")),
+		}
+		if rapid.Bool().Draw(t, "short of memory") {
+			limits.Memory = archive.NewMemory(int64(rapid.IntRange(1, 4000).Draw(t, "bytes in memory")))
+		}
 		writers := make([]*archive.Writer, 2)
 		for range rapid.IntRange(1, 40).Draw(t, "steps") {
 			who := rapid.IntRange(0, 1).Draw(t, "who")
 			if writers[who] == nil || rapid.IntRange(0, 7).Draw(t, "killed") == 0 {
-				w, err := archive.NewWriter(ctx, files, 3, limit)
+				if old := writers[who]; old != nil && limits.Memory != nil {
+					old.Close() // the memory of a process that was killed is no longer held
+				}
+				w, err := archive.NewWriter(ctx, files, 3, limits)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -101,7 +110,21 @@ func TestArchiversRaceToOneChain(t *testing.T) {
 			}
 		}
 		checkChain(t, files, log)
+		checkBytes(t, files, limits)
 	})
+}
+
+// checkBytes: no file holds more bytes of rows than it may, but for a single row.
+func checkBytes(t *rapid.T, files shelf, limits archive.Limits) {
+	for name := range files {
+		s, err := archive.ReadSpan(context.Background(), files, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s.Rows > 1 && s.Bytes > limits.Bytes {
+			t.Errorf("%s holds %d bytes of %d rows, at most %d are allowed", name, s.Bytes, s.Rows, limits.Bytes)
+		}
+	}
 }
 
 // checkChain reads the chain back and holds it against the log.
@@ -171,7 +194,7 @@ func rows(t interface{ Fatal(...any) }, files shelf, f archive.FileSpan) []schem
 func archived(t *testing.T, partition int32, log ...schemas.Record) shelf {
 	t.Helper()
 	files := shelf{}
-	w, err := archive.NewWriter(t.Context(), files, partition, 100)
+	w, err := archive.NewWriter(t.Context(), files, partition, archive.Limits{Rows: 100})
 	if err != nil {
 		t.Fatal(err)
 	}

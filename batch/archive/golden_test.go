@@ -138,7 +138,7 @@ func goldenFiles(t *testing.T) shelf {
 func createGolden(t *testing.T, root string) {
 	t.Helper()
 	ctx, files := context.Background(), shelf{}
-	w, err := archive.NewWriter(ctx, files, 0, goldenLimit)
+	w, err := archive.NewWriter(ctx, files, 0, archive.Limits{Rows: goldenLimit})
 	if err != nil {
 		t.Fatal(err)
 	}

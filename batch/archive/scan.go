@@ -15,8 +15,14 @@ import (
 	"github.com/apache/arrow/go/v15/parquet/pqarrow"
 )
 
-// batchRows bounds the rows that a scan holds in memory at a time.
-const batchRows int64 = 32 << 10
+// A batch of a scan holds at most so many rows, and about so many bytes. Of files
+// that do not say how many bytes they have, rows with lists are read by fewer:
+// lists come without a dictionary, however often the same is in them.
+const (
+	batchRows  int64 = 32 << 10
+	listRows   int64 = 4 << 10
+	batchBytes int64 = 16 << 20
+)
 
 // Scan gives the rows of one file in batches of the named columns, in the order
 // of the log; strings come as dictionaries. A batch is valid until take returns.
@@ -28,6 +34,8 @@ func Scan(ctx context.Context, files Files, f FileSpan, columns []string, take f
 // the memory of a batch for the next one, which spares most of what would be
 // cleared and collected.
 type Scanner struct {
+	BatchBytes int64 // that a batch holds, roughly, if its rows are not larger
+
 	files   Files
 	columns []string
 	memory  *buffers
@@ -35,7 +43,7 @@ type Scanner struct {
 
 // NewScanner makes a scanner of the named columns.
 func NewScanner(files Files, columns []string) *Scanner {
-	return &Scanner{files, columns, new(buffers)}
+	return &Scanner{batchBytes, files, columns, new(buffers)}
 }
 
 // Scan gives the rows of one file like the function Scan.
@@ -58,7 +66,7 @@ func (s *Scanner) scan(ctx context.Context, r io.ReaderAt, size int64, want sche
 		return err
 	}
 	defer f.Close()
-	batches, err := s.batches(ctx, f)
+	batches, err := s.batches(ctx, f, want)
 	if err != nil {
 		return err
 	}
@@ -100,8 +108,12 @@ func next(batches pqarrow.RecordReader) (more bool, err error) {
 
 // batches reads the columns of a file, strings as dictionaries. A column that the
 // file does not have was added after it was written.
-func (s *Scanner) batches(ctx context.Context, f *file.Reader) (pqarrow.RecordReader, error) {
+func (s *Scanner) batches(ctx context.Context, f *file.Reader, span schemas.Span) (pqarrow.RecordReader, error) {
 	props := pqarrow.ArrowReadProperties{BatchSize: min(batchRows, f.NumRows())}
+	if span.Bytes > 0 {
+		perRow := max(span.Bytes/f.NumRows(), 1)
+		props.BatchSize = min(props.BatchSize, max(s.BatchBytes/perRow, 1))
+	}
 	var indices []int
 	for i := range f.MetaData().Schema.NumColumns() {
 		c := f.MetaData().Schema.Column(i)
@@ -111,6 +123,9 @@ func (s *Scanner) batches(ctx context.Context, f *file.Reader) (pqarrow.RecordRe
 		indices = append(indices, i)
 		if c.PhysicalType() == parquet.Types.ByteArray && c.MaxRepetitionLevel() == 0 {
 			props.SetReadDict(i, true)
+		}
+		if c.MaxRepetitionLevel() > 0 && span.Bytes == 0 {
+			props.BatchSize = min(props.BatchSize, listRows)
 		}
 	}
 	fr, err := pqarrow.NewFileReader(f, props, s.memory)

@@ -35,7 +35,7 @@ var archiveDir = flag.String("archive", "", "directory of the archive of Benchma
 
 // foldSettings are the program's defaults.
 func foldSettings() batch.Settings {
-	return batch.Settings{Partitions: partitions, Memory: 512 << 20, Sample: 250_000, ArchiveRows: 65536}
+	return batch.Settings{Partitions: partitions, Memory: 512 << 20, Sample: 250_000}
 }
 
 // BenchmarkFold scans and folds the archive, all but the writing of the views;
@@ -127,7 +127,7 @@ func fillArchive(b *testing.B, files archive.Files) {
 	lanes := make([]chan []schemas.Record, partitions)
 	for p := range lanes {
 		lanes[p] = make(chan []schemas.Record, 4)
-		w, err := archive.NewWriter(ctx, files, int32(p), foldSettings().ArchiveRows)
+		w, err := archive.NewWriter(ctx, files, int32(p), archive.Limits{})
 		if err != nil {
 			b.Fatal(err)
 		}

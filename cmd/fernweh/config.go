@@ -96,6 +96,8 @@ type speedConfig struct {
 // A batchConfig is when the batch layer runs, on what, and with what.
 type batchConfig struct {
 	ArchiveRows int
+	ArchiveFile int64
+	ArchiveHeld int64
 	Segments    int
 	Restarts    int
 	Seed        uint64
@@ -224,7 +226,11 @@ func (c *config) settings() []setting {
 		{"speed-visitors", "1000000", "devices held in memory; others are read again when they come back",
 			whole(&c.Speed.Visitors, 1, 1_000_000_000), speeding},
 
-		{"archive-rows", "65536", "rows after which a file of the archive ends; until then they are in memory, too", whole(&c.Batch.ArchiveRows, 1, 100_000_000), archiving},
+		{"archive-rows", "65536", "rows after which a file of the archive ends; until then they are in memory, too",
+			whole(&c.Batch.ArchiveRows, 1, 100_000_000), archiving},
+		{"archive-file", "64MiB", "bytes of rows after which a file of the archive ends", size(&c.Batch.ArchiveFile, 64<<10, 1<<30), archiving},
+		{"archive-memory", "256MiB", "bytes of rows that all files not yet written may take; where it is full, the largest ends early",
+			size(&c.Batch.ArchiveHeld, 1<<20, 1<<42), archiving},
 		{"batch-segments", "8", "segments that visitors are put into", whole(&c.Batch.Segments, 1, 1000), batching},
 		{"batch-restarts", "5", "times that k-means starts anew; the best is kept", whole(&c.Batch.Restarts, 1, 1000), batching},
 		{"batch-seed", "1", "seed of training: the same archive and seed give the same bytes", whole(&c.Batch.Seed, 0, 1<<62), batching},

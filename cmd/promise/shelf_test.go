@@ -31,7 +31,7 @@ func (w *world) keep(ctx context.Context, p, slot, most int) error {
 	a := w.keeper[p][slot]
 	if a == nil {
 		var err error
-		if a, err = archive.NewWriter(ctx, &w.files, int32(p), w.layer.ArchiveRows-7*int64(slot)); err != nil {
+		if a, err = archive.NewWriter(ctx, &w.files, int32(p), archive.Limits{Rows: w.layer.ArchiveRows - 7*int64(slot)}); err != nil {
 			return fmt.Errorf("open archiver: %w", err)
 		}
 		w.keeper[p][slot] = a
