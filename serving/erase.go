@@ -19,6 +19,21 @@ type Events interface {
 // errNoErasure: there is nothing to write an erasure to.
 var errNoErasure = errors.New("this process does not write to the log: ask another one, or call fernweh erase")
 
+// EraseKnown is the erasure of a device that the views hold something of, be it
+// only what a filter keeps of events without consent. It is ErrUnknown otherwise: a
+// mistyped device is no success. What is still on its way to the views they do not
+// know: that takes EraseVisitor.
+func (r *Reader) EraseKnown(ctx context.Context, device string) ([]*schemas.Event, error) {
+	_, rows, err := r.get(ctx, schemas.VisitorKey(device))
+	if err != nil {
+		return nil, fmt.Errorf("read device %s: %w", device, err)
+	}
+	if len(rows[0].Cells) == 0 {
+		return nil, fmt.Errorf("erase device %s: %w; its events may be on their way, in a spool or before a view that lags", device, ErrUnknown)
+	}
+	return EraseVisitor(device, r.Now()), nil
+}
+
 // EraseVisitor is the erasure of a device, whether anything is known of it or not:
 // what is still on its way is erased as well.
 func EraseVisitor(device string, now time.Time) []*schemas.Event {
@@ -27,14 +42,14 @@ func EraseVisitor(device string, now time.Time) []*schemas.Event {
 
 // ErasePerson is the erasure of a customer: of the login on each of the customer's
 // devices, or of the whole device where nobody else is known, with what was
-// done there before the first login. It is errUnknown if no device is linked.
+// done there before the first login. It is ErrUnknown if no device is linked.
 func (r *Reader) ErasePerson(ctx context.Context, customer string) (events []*schemas.Event, leftOut int, err error) {
 	p, err := r.Person(ctx, customer)
 	if err != nil {
 		return nil, 0, err
 	}
 	if len(p.Devices) == 0 {
-		return nil, 0, fmt.Errorf("find customer %s: %w", customer, errUnknown)
+		return nil, 0, fmt.Errorf("find customer %s: %w", customer, ErrUnknown)
 	}
 	for i := range p.Devices {
 		login := customer
@@ -92,7 +107,8 @@ type Erased struct {
 type erasedOutput struct{ Body Erased }
 
 type eraseVisitorInput struct {
-	ID string `path:"id" maxLength:"1024" doc:"device (anonymous id)"`
+	ID    string `path:"id" maxLength:"1024" doc:"device (anonymous id)"`
+	Force bool   `query:"force" doc:"also a device that the views know nothing of: its events may be on their way, or the views away"`
 }
 
 type erasePersonInput struct {
@@ -100,7 +116,22 @@ type erasePersonInput struct {
 }
 
 func (s *Server) eraseVisitor(ctx context.Context, in *eraseVisitorInput) (*erasedOutput, error) {
-	return answer(s.append(ctx, EraseVisitor(in.ID, s.config.Now()), 0))
+	if s.config.Events == nil {
+		return answer[erasedOutput](nil, errNoErasure)
+	}
+	if in.Force {
+		return answer(s.append(ctx, EraseVisitor(in.ID, s.config.Now()), 0))
+	}
+	bound, cancel := s.bounded(ctx)
+	defer cancel()
+	events, err := s.reader.EraseKnown(bound, in.ID)
+	if errors.Is(err, ErrUnknown) {
+		err = fmt.Errorf("%w: with force=true it is erased all the same", err)
+	}
+	if err != nil {
+		return answer[erasedOutput](nil, err)
+	}
+	return answer(s.append(ctx, events, 0))
 }
 
 func (s *Server) erasePerson(ctx context.Context, in *erasePersonInput) (*erasedOutput, error) {

@@ -18,7 +18,9 @@ var (
 	// ErrTaken is what Rebuild returns for a set of views that is in use.
 	ErrTaken = errors.New("this set of views has been made already: name another one")
 
-	errUnknown  = errors.New("nothing is known of it")
+	// ErrUnknown is that the views hold nothing of what was named.
+	ErrUnknown = errors.New("nothing is known of it")
+
 	errNoRuns   = errors.New("this process does not run batch: ask the one that does, or call fernweh batch run")
 	errNotReady = errors.New("it has not been read yet what is published")
 	errBlind    = errors.New("it was not read for a while what is published")
@@ -77,7 +79,7 @@ func answer[T any](v *T, err error) (*T, error) {
 	case errors.As(err, &bad):
 		return nil, huma.Error422UnprocessableEntity(bad.location+": "+bad.want,
 			&huma.ErrorDetail{Location: bad.location, Value: bad.value, Message: bad.want})
-	case errors.Is(err, errUnknown):
+	case errors.Is(err, ErrUnknown):
 		return nil, huma.Error404NotFound(err.Error())
 	case errors.Is(err, ErrRunning), errors.Is(err, ErrTaken):
 		return nil, huma.Error409Conflict(err.Error())

@@ -49,7 +49,7 @@ func (s *Server) readPerson(ctx context.Context, in *personInput) (*personOutput
 		return nil, err
 	}
 	if len(p.Devices) == 0 {
-		return nil, fmt.Errorf("find customer %s: %w", in.Customer, errUnknown)
+		return nil, fmt.Errorf("find customer %s: %w", in.Customer, ErrUnknown)
 	}
 	out := &personOutput{Person{Waited: waited, Customer: p.Customer, LeftOut: p.LeftOut}}
 	var hs []*visitor.History

@@ -174,7 +174,7 @@ func (s *Server) readRun(ctx context.Context, number int64) (*runOutput, error) 
 		return nil, fmt.Errorf("read run %d: %w", number, err)
 	}
 	if len(rows) == 0 || len(rows[0].Cells) == 0 {
-		return nil, fmt.Errorf("find run %d: %w", number, errUnknown)
+		return nil, fmt.Errorf("find run %d: %w", number, ErrUnknown)
 	}
 	run, err := decodeValue[schemas.Run](rows[0])
 	if err != nil {

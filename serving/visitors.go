@@ -64,7 +64,7 @@ func (s *Server) readVisitor(ctx context.Context, in *visitorInput) (*visitorOut
 		return nil, err
 	}
 	if len(v.Merged.Units) == 0 {
-		return nil, fmt.Errorf("find visitor %s: %w", in.ID, errUnknown)
+		return nil, fmt.Errorf("find visitor %s: %w", in.ID, ErrUnknown)
 	}
 	out := &visitorOutput{Visitor{
 		Waited: waited, Device: v.Device, Consent: Consent(v.Merged.Choice), Login: v.Merged.Login,

@@ -7,7 +7,7 @@ import (
 
 // runArchive writes the log into the archive, and nothing else.
 func runArchive(ctx context.Context, c *config, _ console) error {
-	s, err := openStack(ctx, c, "fernweh archive", needFiles)
+	s, err := openStack(ctx, c, "fernweh archive", needFiles|makesTopic|makesFiles)
 	if err != nil {
 		return err
 	}

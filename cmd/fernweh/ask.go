@@ -18,7 +18,7 @@ import (
 // An asker talks to the API of the process that has the data directory.
 type asker struct{ api string }
 
-var noteOf = regexp.MustCompile(regexp.QuoteMeta(notePrefix) + `(\S+)`)
+var noteOf = regexp.MustCompile(regexp.QuoteMeta(notePrefix) + `([^\s,]+)`)
 
 // askerOf finds the API in what the lock says.
 func askerOf(locked error) (asker, error) {
@@ -116,6 +116,9 @@ func askErase(ctx context.Context, c *config, locked error, to console) error {
 		return err
 	}
 	path := "/v1/visitors/" + url.PathEscape(c.Erase.Device)
+	if c.Erase.Force {
+		path += "?force=true"
+	}
 	if c.Erase.Customer != "" {
 		path = "/v1/persons/" + url.PathEscape(c.Erase.Customer)
 	}

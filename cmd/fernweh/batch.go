@@ -17,8 +17,11 @@ func runBatch(ctx context.Context, c *config, to console) error {
 	if err != nil {
 		return usage{err}
 	}
-	s, err := openStack(ctx, c, "fernweh batch", needViews|needFiles)
+	s, err := openStack(ctx, c, "fernweh batch", task.needs)
 	if errors.Is(err, embedded.ErrLocked) && task.asked != nil {
+		if err := c.expectAsked(err); err != nil {
+			return err
+		}
 		return task.asked(ctx, c, err, to)
 	}
 	if err != nil {
@@ -30,19 +33,20 @@ func runBatch(ctx context.Context, c *config, to console) error {
 // A task is one thing that the batch layer can be told: here, on a stack of its
 // own, or by asking the process that has the data directory.
 type task struct {
+	needs need
 	here  func(context.Context, *stack, console) error
 	asked func(ctx context.Context, c *config, locked error, to console) error
 }
 
 func batchTask(args []string) (task, error) {
 	if len(args) == 0 {
-		return task{here: batchAlone}, nil
+		return task{needs: needViews | needFiles | makesTopic | makesFiles | comesEarly, here: batchAlone}, nil
 	}
 	switch verb, rest := args[0], args[1:]; {
 	case verb == "run" && len(rest) == 0:
-		return task{batchRun, askRun}, nil
+		return task{needViews | needFiles, batchRun, askRun}, nil
 	case verb == "history" && len(rest) == 0:
-		return task{batchHistory, askHistory}, nil
+		return task{needViews, batchHistory, askHistory}, nil
 	case verb == "rollback" && len(rest) == 1:
 		to, err := strconv.ParseInt(rest[0], 10, 64)
 		if err != nil || to < 1 {
@@ -89,6 +93,7 @@ func batchHistory(ctx context.Context, s *stack, to console) error {
 
 func rollbackTask(generation int64) task {
 	return task{
+		needViews,
 		func(ctx context.Context, s *stack, to console) error {
 			if err := s.batch().Rollback(ctx, generation); err != nil {
 				return err

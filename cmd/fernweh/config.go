@@ -113,7 +113,10 @@ type serveConfig struct {
 }
 
 // An eraseConfig is who is to be forgotten.
-type eraseConfig struct{ Device, Customer string }
+type eraseConfig struct {
+	Device, Customer string
+	Force            bool // also a device that the views do not know
+}
 
 // A clientConfig is for the commands that come through the collector's door
 // like any website: simulate and replay.
@@ -187,10 +190,10 @@ func (c *config) settings() []setting {
 		{"kafka-sasl-user", "", "user of Kafka", text(&c.Log.SASL.User), layers},
 		{"kafka-sasl-password-file", "", "file with the user's password", secretFile(&c.Log.SASL.Password), layers},
 		{"kafka-tls", "false", "speak TLS with Kafka", yesNo(&c.Log.TLS.On), layers},
-		{"kafka-tls-ca", "", "PEM file of the authority that Kafka's certificate is from; empty: the system's", text(&c.Log.TLS.CA), layers},
-		{"kafka-tls-cert", "", "PEM file of this process's certificate, if Kafka asks for one", text(&c.Log.TLS.Cert), layers},
+		{"kafka-tls-ca", "", "PEM file of the authority that Kafka's certificate is from; empty: the system's", file(&c.Log.TLS.CA), layers},
+		{"kafka-tls-cert", "", "PEM file of this process's certificate, if Kafka asks for one", file(&c.Log.TLS.Cert), layers},
 		{"kafka-tls-server-name", "", "name in Kafka's certificate, where it is not that of kafka-brokers", text(&c.Log.TLS.ServerName), layers},
-		{"kafka-tls-key", "", "PEM file of that certificate's key", text(&c.Log.TLS.Key), layers},
+		{"kafka-tls-key", "", "PEM file of that certificate's key", file(&c.Log.TLS.Key), layers},
 
 		{"hbase-quorum", "", "ZooKeeper of the HBase to keep the views in; empty: Pebble in the data directory",
 			brokers(&c.HBase.Quorum), viewing},
@@ -202,7 +205,7 @@ func (c *config) settings() []setting {
 		{"elastic-password-file", "", "file with the user's password", secretFile(&c.Elastic.Password), indexing},
 		{"elastic-api-key-file", "", "file with an API key, instead of user and password", secretFile(&c.Elastic.APIKey), indexing},
 		{"elastic-ca", "", "PEM file of the authority that Elasticsearch's certificate is from; empty: the system's",
-			text(&c.Elastic.CA), indexing},
+			file(&c.Elastic.CA), indexing},
 		{"elastic-shards", "1", "shards of a new index", whole(&c.Elastic.Shards, 1, 1024), indexing},
 		{"elastic-replicas", "0", "replicas of a new index; 1 where there are two nodes or more", whole(&c.Elastic.Replicas, 0, 32), indexing},
 
@@ -246,6 +249,8 @@ func (c *config) settings() []setting {
 
 		{"device", "", "device to forget", text(&c.Erase.Device), erasing},
 		{"customer", "", "customer number to forget on every device", text(&c.Erase.Customer), erasing},
+		{"force", "false", "erase the device also where the views know nothing of it: they lag, are away, or its events wait in a spool",
+			yesNo(&c.Erase.Force), erasing},
 
 		{"collector-url", "http://127.0.0.1:8080", "collector to send to", httpURL(&c.Client.URL), clients},
 		{"collector-write-key", "demo", "write key to send with", secret(filled(&c.Client.WriteKey)), clients},
@@ -267,6 +272,9 @@ func (c *config) check(command string) error {
 	errs = append(errs, c.checkLog())
 	if command == "erase" && (c.Erase.Device == "") == (c.Erase.Customer == "") {
 		errs = append(errs, errors.New("erase needs either --device or --customer"))
+	}
+	if command == "erase" && c.Erase.Force && c.Erase.Device == "" {
+		errs = append(errs, errors.New("erase --force needs --device: only the views know which devices a customer has"))
 	}
 	if concerns("up", command) && c.Ingest.Addr == c.Serve.Addr && !anyPort(c.Serve.Addr) {
 		errs = append(errs, fmt.Errorf("ingest-addr and serve-addr are both %s", c.Serve.Addr))

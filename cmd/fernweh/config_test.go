@@ -136,7 +136,7 @@ func TestWrongSettingsAreNamed(t *testing.T) {
 		{"not YAML", nil, nil, "partitions: [\n", []string{"fernweh.yaml", "yaml"}},
 		{"not a mapping", nil, nil, "- partitions\n", []string{"fernweh.yaml:1", "setting: value"}},
 		{"two documents", nil, nil, "partitions: 1\n---\npartitions: 2\n", []string{"one YAML document"}},
-		{"no such file", []string{"--config", "/nowhere/f.yaml"}, nil, "", []string{"/nowhere/f.yaml", "no such file"}},
+		{"no such file", []string{"--config", "/nowhere/f.yaml"}, nil, "", []string{"/nowhere/f.yaml", "there is no file"}},
 		{"level", []string{"--log-level=loud"}, nil, "", []string{`"loud"`, "debug, info, warn, error"}},
 		{"zone", []string{"--timezone=Berlin"}, nil, "", []string{`"Berlin"`, "Europe/Berlin"}},
 		{"the machine's own zone", []string{"--timezone=Local"}, nil, "", []string{`"Local"`}},

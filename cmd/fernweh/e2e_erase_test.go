@@ -104,6 +104,19 @@ func TestErasedIsForgotten(t *testing.T) {
 	if _, err := p.ask("DELETE", "/v1/persons/nobody", nil); statusOf(err) != http.StatusNotFound {
 		t.Errorf("erase a customer that nobody knows: %v, want 404", err)
 	}
+	nobody := func(how string) {
+		t.Helper()
+		for _, args := range [][]string{{"--device", "nobody"}, {"--customer", "K-9"}, {"--device", "nobody", "--force"}} {
+			out, err := fernweh(t, append([]string{"erase", "--data-dir", p.dir, "--partitions", fmt.Sprint(partitions)}, args...)...).CombinedOutput()
+			forced := len(args) == 3
+			if (err == nil) != forced || strings.Contains(string(out), "nothing is known") == forced {
+				t.Errorf("%s: erase %v, whom nobody knows: %v: %s; want it refused unless it is forced", how, args, err, out)
+			}
+		}
+	}
+	nobody("by the process that runs")
+	p.stop()
+	nobody("by the command itself")
 }
 
 // An erasure that nobody would read is refused, and nothing is made for it.

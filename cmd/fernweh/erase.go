@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"time"
 
 	"fernweh/infra/embedded"
@@ -16,13 +14,11 @@ import (
 
 // runErase writes erasures into the log; the layers follow it.
 func runErase(ctx context.Context, c *config, to console) error {
-	if len(c.Log.Brokers) == 0 {
-		// A log that were made now would have nobody to forget, and nobody would read it.
-		if _, err := os.Stat(filepath.Join(c.DataDir, "log")); err != nil {
-			return fmt.Errorf("there is no portal in %s (data-dir): %w; a portal on Kafka needs its kafka-brokers here, too", c.DataDir, err)
-		}
+	needs := needViews
+	if c.Erase.Force {
+		needs = 0 // whoever knows better needs no views, which may be away
 	}
-	s, err := openStack(ctx, c, "fernweh erase", needViews)
+	s, err := openStack(ctx, c, "fernweh erase", needs)
 	if errors.Is(err, embedded.ErrLocked) {
 		return askErase(ctx, c, err, to)
 	}
@@ -43,9 +39,18 @@ func (s *stack) erase(ctx context.Context) (erased serve.Erased, err error) {
 		return serve.ReadHorizon(ctx, s.views, partitions, time.Now())
 	}}
 	var events []*schemas.Event
-	if device := s.config.Erase.Device; device != "" {
-		events = serve.EraseVisitor(device, time.Now())
-	} else if events, erased.LeftOut, err = reader.ErasePerson(ctx, s.config.Erase.Customer); err != nil {
+	switch c := s.config.Erase; {
+	case c.Force:
+		events = serve.EraseVisitor(c.Device, time.Now())
+	case c.Device != "":
+		events, err = reader.EraseKnown(ctx, c.Device)
+	default:
+		events, erased.LeftOut, err = reader.ErasePerson(ctx, c.Customer)
+	}
+	if errors.Is(err, serve.ErrUnknown) {
+		err = fmt.Errorf("%w: with --device and --force it is erased all the same", err)
+	}
+	if err != nil {
 		return erased, err
 	}
 	offsets, err := s.producer.Append(ctx, events)

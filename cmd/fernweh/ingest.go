@@ -12,7 +12,7 @@ func runIngest(ctx context.Context, c *config, to console) error {
 	if err != nil {
 		return err
 	}
-	s, err := openStack(ctx, c, "fernweh ingest", needSpool)
+	s, err := openStack(ctx, c, "fernweh ingest", needSpool|makesTopic)
 	if err != nil {
 		return err
 	}

@@ -238,6 +238,9 @@ func secretFile(to *string) kind {
 		if name == "" {
 			return nil
 		}
+		if err := expectFile(name); err != nil {
+			return err
+		}
 		b, err := os.ReadFile(name)
 		if err != nil {
 			return err
@@ -246,6 +249,17 @@ func secretFile(to *string) kind {
 			return fmt.Errorf("the file %s is empty", name)
 		}
 		return nil
+	}}
+}
+
+// file is the name of a file that is there; empty is none.
+func file(to *string) kind {
+	return kind{noun: "file", set: func(name string) error {
+		*to = name
+		if name == "" {
+			return nil
+		}
+		return expectFile(name)
 	}}
 }
 

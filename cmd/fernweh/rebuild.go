@@ -17,7 +17,7 @@ import (
 // runRebuild makes a set of views and documents anew while the portal goes on
 // with another. The layers take it when they are started with its name.
 func runRebuild(ctx context.Context, c *config, to console) error {
-	s, err := openStack(ctx, c, "fernweh rebuild", needViews|needFiles|needDocuments)
+	s, err := openStack(ctx, c, "fernweh rebuild", needViews|needFiles|needDocuments|makesSet)
 	if errors.Is(err, embedded.ErrLocked) {
 		return askRebuild(ctx, c, err, to)
 	}

@@ -19,6 +19,14 @@ func runReplay(ctx context.Context, c *config, to console) error {
 	if len(c.Args) == 0 {
 		return usage{fmt.Errorf("replay: which files? They must be of the format %s: %s", f.Name, f.About)}
 	}
+	for _, file := range c.Args {
+		if err := expectFile(file); err != nil {
+			return fmt.Errorf("replay: %w", err)
+		}
+	}
+	if err := reach(ctx, client.New(c.toCollector(to.log), nil)); err != nil {
+		return err
+	}
 	var total client.Counts
 	for _, file := range c.Args {
 		events, err := f.Read(file)
@@ -26,7 +34,7 @@ func runReplay(ctx context.Context, c *config, to console) error {
 			return err
 		}
 		bar := newBar(to.log, fmt.Sprintf("of %d events of %s", len(events), file[strings.LastIndex(file, "/")+1:]))
-		sender := client.New(client.Settings{URL: c.Client.URL, Key: c.Client.WriteKey}, func(e client.Event, v client.Verdict) {
+		sender := client.New(c.toCollector(to.log), func(e client.Event, v client.Verdict) {
 			bar.add(1)
 			if v.Status == client.Rejected {
 				fmt.Fprintf(to.log, "rejected %s: %s\n", e.Id, v.Reason)

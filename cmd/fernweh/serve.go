@@ -12,7 +12,7 @@ func runServe(ctx context.Context, c *config, to console) error {
 	if err != nil {
 		return err
 	}
-	s, err := openStack(ctx, c, apiNote(doors[0]), needViews)
+	s, err := openStack(ctx, c, apiNote(doors[0])+viewsNote(c), needViews|makesTopic|comesEarly)
 	if err != nil {
 		return err
 	}

@@ -215,6 +215,9 @@ func fromFile(settings []setting, path string) (choices, error) {
 	if path == "" {
 		return nil, nil
 	}
+	if err := expectFile(path); err != nil {
+		return nil, fmt.Errorf("read settings (config): %w", err)
+	}
 	file, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("read settings: %w", err)

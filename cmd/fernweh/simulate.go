@@ -22,13 +22,16 @@ func runSimulate(ctx context.Context, c *config, to console) error {
 	if err != nil {
 		return err
 	}
+	if err := reach(ctx, client.New(c.toCollector(to.log), nil)); err != nil {
+		return err
+	}
 	if c.Client.Truth != "" {
 		if err := writeFile(c.Client.Truth, p.WriteTruth); err != nil {
 			return err
 		}
 	}
 	bar := newBar(to.log, "events")
-	sender := client.New(client.Settings{URL: c.Client.URL, Key: c.Client.WriteKey}, func(client.Event, client.Verdict) { bar.add(1) })
+	sender := client.New(c.toCollector(to.log), func(client.Event, client.Verdict) { bar.add(1) })
 	counts, err := sender.Send(ctx, p.Events())
 	bar.end()
 	if ctx.Err() != nil {
@@ -36,6 +39,27 @@ func runSimulate(ctx context.Context, c *config, to console) error {
 	}
 	report(to.out, counts)
 	return err
+}
+
+// toCollector says where to send. What makes it wait is said on w, at most once in ten
+// seconds: a sender that is silent for minutes looks like one that works.
+func (c *config) toCollector(w io.Writer) client.Settings {
+	const every = 10 * time.Second
+	var said time.Time
+	return client.Settings{URL: c.Client.URL, Key: c.Client.WriteKey, Trouble: func(err error) {
+		if now := time.Now(); now.Sub(said) >= every {
+			said = now
+			fmt.Fprintf(w, "the collector does not take events now, they are sent again until it does: %v\n", err)
+		}
+	}}
+}
+
+// reach refuses a collector that is not there before anything is sent or made.
+func reach(ctx context.Context, sender *client.Client) error {
+	if err := sender.Reach(ctx); err != nil {
+		return fmt.Errorf("collector-url: %w; is fernweh up, or fernweh ingest, running there?", err)
+	}
+	return nil
 }
 
 // report says what became of what was sent.

@@ -7,7 +7,7 @@ import (
 
 // runSpeed keeps every visitor current, and nothing else.
 func runSpeed(ctx context.Context, c *config, _ console) error {
-	s, err := openStack(ctx, c, "fernweh speed", needViews)
+	s, err := openStack(ctx, c, "fernweh speed", needViews|makesTopic|makesViews)
 	if err != nil {
 		return err
 	}

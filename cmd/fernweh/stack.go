@@ -72,10 +72,16 @@ func openStack(ctx context.Context, c *config, note string, needs need) (s *stac
 		}
 	}()
 	slog.SetDefault(slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: c.LogLevel})))
+	if err := c.expectDirectory(needs); err != nil {
+		return s, err
+	}
 	if err := s.lock(note, needs); err != nil {
 		return s, err
 	}
-	if err := s.openLog(ctx); err != nil {
+	if err := errors.Join(c.expectViews(needs), c.expectFiles(needs)); err != nil {
+		return s, err
+	}
+	if err := s.openLog(ctx, needs); err != nil {
 		return s, err
 	}
 	for _, part := range []struct {
@@ -120,7 +126,7 @@ func (s *stack) spoolDir() string { return filepath.Join(s.config.DataDir, "spoo
 
 // openLog starts the broker of this process, unless there is a Kafka to take,
 // and makes sure that the topics are as the promise needs them.
-func (s *stack) openLog(ctx context.Context) (err error) {
+func (s *stack) openLog(ctx context.Context, needs need) (err error) {
 	c := s.config.Log
 	s.kafka = kafka.Config{
 		Brokers: c.Brokers, ClientID: "fernweh", Prefix: c.Prefix, Metrics: kafka.NewMetrics(s.metrics),
@@ -134,6 +140,11 @@ func (s *stack) openLog(ctx context.Context) (err error) {
 		}
 		s.closers = append(s.closers, broker.Close)
 		s.kafka.Brokers = []string{broker.Addr()}
+	}
+	if len(c.Brokers) > 0 && needs&makesTopic == 0 {
+		if err := kafka.ExpectTopic(ctx, s.kafka, schemas.TopicEvents); err != nil {
+			return fmt.Errorf("%w (kafka-prefix, kafka-brokers)", err)
+		}
 	}
 	if err := kafka.EnsureTopics(ctx, s.kafka, schemas.Topics(c.Partitions), int16(c.Replicas)); err != nil {
 		return err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"path/filepath"
 )
 
 // runUp is every layer in one process.
@@ -13,9 +14,13 @@ func runUp(ctx context.Context, c *config, to console) error {
 	if err != nil {
 		return err
 	}
-	s, err := openStack(ctx, c, apiNote(doors[1]), everyNeed)
+	made := len(c.Log.Brokers) == 0 && !isDir(filepath.Join(c.DataDir, "log"))
+	s, err := openStack(ctx, c, apiNote(doors[1])+viewsNote(c), everyNeed|makesAll)
 	if err != nil {
 		return err
+	}
+	if made {
+		fmt.Fprintf(to.out, "a new portal is made in %s\n", c.DataDir)
 	}
 	layer := s.batch()
 	fmt.Fprintf(to.out, "events go to    http://%s/v1/batch\nthe page is at  http://%s/\n", doors[0].Addr(), doors[1].Addr())

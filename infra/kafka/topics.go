@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/IBM/sarama"
@@ -242,4 +243,40 @@ func TopicID(ctx context.Context, cfg Config, topic string) (id string, err erro
 		return "", fmt.Errorf("ask id of topic %s: %w", topic, err)
 	}
 	return id, nil
+}
+
+// ExpectTopic is an error that names the topics which may have been meant, if a
+// topic is not there. It makes none.
+func ExpectTopic(ctx context.Context, cfg Config, topic string) error {
+	name := cfg.Topic(topic)
+	return withAdmin(ctx, cfg, func(_ context.Context, admin sarama.ClusterAdmin) error {
+		_, err := describeTopic(admin, name)
+		if !errors.Is(err, sarama.ErrUnknownTopicOrPartition) {
+			return err
+		}
+		others, err := likeTopic(admin, topic)
+		if err != nil {
+			return err
+		}
+		if len(others) == 0 {
+			return fmt.Errorf("there is no topic %s, nor one of another portal: the collector makes it, fernweh ingest", name)
+		}
+		return fmt.Errorf("there is no topic %s; there is %s", name, strings.Join(others, ", "))
+	})
+}
+
+// likeTopic gives the topics of that kind that portals of any prefix have, a few.
+func likeTopic(admin sarama.ClusterAdmin, topic string) (names []string, err error) {
+	topics, err := admin.ListTopics()
+	if err != nil {
+		return nil, fmt.Errorf("list topics: %w", err)
+	}
+	_, kind, _ := strings.Cut(topic, ".")
+	for _, name := range slices.Sorted(maps.Keys(topics)) {
+		const most = 10
+		if strings.HasSuffix(name, "."+kind) && len(names) < most {
+			names = append(names, name)
+		}
+	}
+	return names, nil
 }

@@ -93,7 +93,7 @@ func (c *Client) post(ctx context.Context, b *batch) error {
 		if !errors.As(err, &again) || ctx.Err() != nil {
 			return fmt.Errorf("send %d events: %w", len(b.events), err)
 		}
-		c.retried()
+		c.retried(again)
 		if err := sleep(ctx, max(again.after, backoff(try))); err != nil {
 			return fmt.Errorf("send %d events: %w, last answer: %w", len(b.events), err, again)
 		}
@@ -107,8 +107,9 @@ func backoff(try int) time.Duration {
 
 // An againError is one that another try may not meet.
 type againError struct {
-	err   error
-	after time.Duration // what the collector asked for; 0: nothing
+	err      error
+	after    time.Duration // what the collector asked for; 0: nothing
+	answered bool          // somebody was there to say it
 }
 
 func (e *againError) Error() string { return e.err.Error() }
@@ -149,9 +150,15 @@ func refusal(resp *http.Response, answer []byte) error {
 	err := fmt.Errorf("%s answered %s: %s", resp.Request.URL, resp.Status, text)
 	switch code := resp.StatusCode; {
 	case code == http.StatusTooManyRequests, code == http.StatusRequestTimeout, code >= 500:
-		return &againError{err, retryAfter(resp.Header.Get("Retry-After"))}
+		return &againError{err, retryAfter(resp.Header.Get("Retry-After")), true}
 	}
-	return err
+	return &refusedError{err, resp.StatusCode}
+}
+
+// A refusedError is an answer that another try would get again.
+type refusedError struct {
+	error
+	status int
 }
 
 // retryAfter reads the header of that name, seconds or a date; 0: not said.

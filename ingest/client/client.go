@@ -9,6 +9,7 @@ package client
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"net/http"
@@ -44,6 +45,10 @@ type Settings struct {
 	Batch  int           // events in a request; 0: 500
 	Lanes  int           // requests on their way at once; 0: 4
 	Linger time.Duration // how long an event waits for its batch to fill; 0: 20 ms
+
+	// Trouble is told why a request has to be made again, one call at a time; nil:
+	// nobody asks.
+	Trouble func(error)
 }
 
 // Counts say what became of the events.
@@ -62,7 +67,7 @@ type Client struct {
 	report   func(Event, Verdict)
 
 	mu     sync.Mutex
-	counts Counts // guarded by mu, and so are the calls of report
+	counts Counts // guarded by mu, and so are the calls of report and of Trouble
 }
 
 // New makes a client. Report is told what the collector said of each event, one
@@ -74,6 +79,9 @@ func New(s Settings, report func(Event, Verdict)) *Client {
 	s.URL = strings.TrimSuffix(s.URL, "/") + "/v1/batch"
 	if report == nil {
 		report = func(Event, Verdict) {}
+	}
+	if s.Trouble == nil {
+		s.Trouble = func(error) {}
 	}
 	t := &http.Transport{MaxIdleConnsPerHost: s.Lanes, DisableCompression: true}
 	return &Client{settings: s, http: &http.Client{Transport: t}, report: report}
@@ -153,9 +161,33 @@ func (c *Client) done(events []Event, verdicts []Verdict) error {
 	return nil
 }
 
-// retried counts a request that has to be made again.
-func (c *Client) retried() {
+// retried counts a request that has to be made again, and says why.
+func (c *Client) retried(why error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.counts.Retries++
+	c.settings.Trouble(why)
+}
+
+// reachWithin is how long a collector may take to answer anything at all.
+const reachWithin = 5 * time.Second
+
+// Reach is an error unless somebody answers HTTP at the collector's address and
+// takes the write key. Send bears a collector that goes away; one that never was
+// there is a wrong address, which no patience mends. It sends no event.
+func (c *Client) Reach(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, reachWithin)
+	defer cancel()
+	_, err := c.try(ctx, newBatch(0))
+	var again *againError
+	var refused *refusedError
+	switch {
+	case err == nil, errors.As(err, &again) && again.answered:
+		return nil
+	case errors.As(err, &refused) && refused.status == http.StatusBadRequest:
+		return nil // another make of collector, to which a batch without events is none
+	case errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("%s gave no answer within %v", c.settings.URL, reachWithin)
+	}
+	return fmt.Errorf("%s takes no events: %w", c.settings.URL, err)
 }
