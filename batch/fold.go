@@ -43,7 +43,7 @@ type folded struct {
 	sample   sample
 	devices  int64
 	units    int64
-	verdicts [visitor.Reset + 1]int64
+	verdicts [visitor.Verdicts]int64
 }
 
 // A share is the devices of a partition whose hash, modulo of, is part.
@@ -231,14 +231,14 @@ func (f *fold) write(ctx context.Context, w *worker) error {
 	out := chunks{pass: f.put}
 	for _, name := range slices.Sorted(maps.Keys(w.devices)) {
 		d := w.devices[name]
-		w.into.device(w.limits, name, d)
+		w.into.device(name, d)
 		b, err := d.AppendBinary(nil)
 		if err != nil {
 			return err
 		}
 		err = out.add(ctx, schemas.Cell{Key: schemas.VisitorKey(name), Column: column, Stamp: f.run, Value: b})
-		for i := range d.Units {
-			if login := d.Units[i].Login; err == nil && login != "" {
+		for i := range d.Units.Named {
+			if login := d.Units.Named[i].Login; err == nil && login != "" {
 				key := schemas.PersonKey(login)
 				err = out.add(ctx, schemas.Cell{Key: key, Column: schemas.ColumnLink(name), Stamp: last, Value: linked})
 			}
@@ -254,16 +254,16 @@ func (f *fold) write(ctx context.Context, w *worker) error {
 }
 
 // device adds what a device leaves in panes and sample.
-func (f *folded) device(l visitor.Limits, name string, d *device) {
+func (f *folded) device(name string, d *device) {
 	f.devices++
-	for i := range d.Units {
-		u := &d.Units[i]
-		u.Measure(f.totals.add)
+	d.Units.Measure(f.totals.add)
+	for i := range d.Units.Named {
+		u := &d.Units.Named[i]
 		if u.Login == "" && d.FirstLogin != "" && d.Units.Unit(d.FirstLogin) != nil {
 			continue // looked at together with the login that it led to
 		}
 		f.units++
-		f.sample.add(visitor.HashID(name+"\x00"+u.Login), d.Units.Person(l, u.Login, d.FirstLogin))
+		f.sample.add(visitor.HashID(name+"\x00"+u.Login), d.Units.Person(u.Login, d.FirstLogin))
 	}
 }
 

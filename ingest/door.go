@@ -13,7 +13,6 @@ import (
 
 	"fernweh/ingest/segment"
 	"fernweh/ingest/tracker"
-	"fernweh/model/visitor"
 	"fernweh/schemas"
 )
 
@@ -170,9 +169,9 @@ func (c *Collector) store(r *http.Request, at call, a *account, body *segment.Bo
 	return c.verdicts(items, offsets), nil
 }
 
-// MaxOfDevice is how many events of one device a request may bring: as many as
-// the device's filter remembers, so that the request can be repeated.
-const MaxOfDevice = visitor.Remembered
+// MaxOfDevice is how many events of one device a request may bring: half as many as
+// the device's filter remembers, so that the request can be repeated later, too.
+const MaxOfDevice = schemas.MaxDeviceEvents
 
 // refuseCrowds rejects what a device has beyond that, call by call.
 func refuseCrowds(items []segment.Item) {

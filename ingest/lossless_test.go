@@ -13,18 +13,19 @@ import (
 
 	"fernweh/ingest"
 	"fernweh/ingest/spool"
+	"fernweh/model/visitor"
 	"fernweh/schemas"
 )
 
 var errDiskFull = errors.New("no space left on device")
 
 // filter is what the filter of the log's readers lets through: the ids of events
-// that are not among the last 256 accepted of their device.
+// that are not among the last visitor.Remembered accepted of their device.
 func filter(events []*schemas.Event) (ids []string) {
 	known := map[string][]string{}
 	for _, e := range events {
 		k := known[e.Device]
-		if slices.Contains(k[max(0, len(k)-256):], e.Id) {
+		if slices.Contains(k[max(0, len(k)-visitor.Remembered):], e.Id) {
 			continue
 		}
 		known[e.Device] = append(k, e.Id)

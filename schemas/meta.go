@@ -8,7 +8,7 @@ import (
 
 // FoldVersion numbers the meaning of the fold. It goes up whenever the same log
 // would give other states, and then every view is rebuilt from the archive.
-const FoldVersion = 1
+const FoldVersion = 2
 
 // Published says which generation readers take, and which are kept so that a
 // lagging speed layer and a rollback have theirs. It is one cell, switched by

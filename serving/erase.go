@@ -63,8 +63,8 @@ func (r *Reader) ErasePerson(ctx context.Context, customer string) (events []*sc
 
 // shared says whether a device is known under another login, too.
 func shared(v *VisitorView, customer string) bool {
-	for i := range v.Merged.Units {
-		if login := v.Merged.Units[i].Login; login != "" && login != customer {
+	for i := range v.Merged.Units.Named {
+		if login := v.Merged.Units.Named[i].Login; login != "" && login != customer {
 			return true
 		}
 	}

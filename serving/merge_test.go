@@ -20,7 +20,7 @@ func at(minutes int64) int64 { return 1_780_000_000_000_000/minute*minute + minu
 func history(login string, minutes ...int64) visitor.Unit {
 	u := visitor.Unit{Login: login}
 	for _, m := range minutes {
-		u.Add(visitor.Limits{}, &schemas.Event{Kind: schemas.Kind_KIND_PAGE, Time: at(m)})
+		u.Add(&schemas.Event{Kind: schemas.Kind_KIND_PAGE, Time: at(m)})
 	}
 	return u
 }
@@ -57,7 +57,7 @@ func generation(run, cut int64) schemas.Generation {
 
 func TestAVisitorIsMergedFromTheGenerationAndTheEpochsAfterIt(t *testing.T) {
 	pages := func(minutes ...int64) visitor.Cell {
-		return visitor.Cell{Units: visitor.Units{history("", minutes...)}}
+		return visitor.Cell{Units: visitor.Units{Named: []visitor.Unit{history("", minutes...)}}}
 	}
 	forgotten := pages(90)
 	forgotten.Forgot.All = true
@@ -104,11 +104,10 @@ func TestAVisitorIsMergedFromTheGenerationAndTheEpochsAfterIt(t *testing.T) {
 				t.Fatal(err)
 			}
 			var pages uint32
-			var sessions int
-			for i := range v.Merged.Units {
-				pages += v.Merged.Units[i].Counters.Kind(schemas.Kind_KIND_PAGE)
-				sessions += len(v.Merged.Units[i].Sessions())
+			for h := range v.Merged.Units.Histories {
+				pages += h.Counters.Kind(schemas.Kind_KIND_PAGE)
 			}
+			sessions := len(v.Merged.Units.Sessions())
 			if pages != test.pages || sessions != test.sessions {
 				t.Errorf("pages, sessions: got %d, %d, want %d, %d", pages, sessions, test.pages, test.sessions)
 			}
@@ -120,9 +119,10 @@ func TestAVisitorIsMergedFromTheGenerationAndTheEpochsAfterIt(t *testing.T) {
 }
 
 func TestAnErasureOfALoginLeavesTheOtherUnits(t *testing.T) {
-	before := visitor.Cell{Units: visitor.Units{history("", 0), history("mueller", 1, 2)}}
-	after := visitor.Cell{Units: visitor.Units{history("", 90)}}
-	after.Forgot.Logins = []string{"mueller"}
+	mueller := []uint64{visitor.HashLogin("mueller")}
+	before := visitor.Cell{Units: visitor.Units{Known: mueller, Named: []visitor.Unit{history("", 0), history("mueller", 1, 2)}}}
+	after := visitor.Cell{Units: visitor.Units{Known: mueller, Named: []visitor.Unit{history("", 90)}}}
+	after.Forgot.Logins = mueller
 	v, err := serving.MergeVisitor(horizon(schemas.Position{Offset: 9, Epoch: 1}, generation(1, 4)),
 		rowOf("d", cell(t, "b:1", 1, before), cell(t, "s:1", 8, after)))
 	if err != nil {
@@ -138,7 +138,7 @@ func TestAnErasureOfALoginLeavesTheOtherUnits(t *testing.T) {
 
 func TestABrokenCellIsAnErrorThatNamesIt(t *testing.T) {
 	_, err := serving.MergeVisitor(horizon(schemas.Position{}), rowOf("anna", schemas.Cell{Column: "s:0", Value: []byte{9}}))
-	const want = "read s:0 of device anna: decode visitor cell: version 9, this program knows 1"
+	const want = "read s:0 of device anna: decode visitor cell: version 9, this program knows 2"
 	if err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
 	}

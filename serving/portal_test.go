@@ -245,8 +245,8 @@ func (p *portal) trains(id string) {
 	names := visitor.Features()
 	m := cluster.Matrix{Dims: len(names)}
 	for _, device := range slices.Sorted(maps.Keys(p.devices)) {
-		for i := range p.devices[device].Whole {
-			m.Values = p.devices[device].Whole[i].Vector(m.Values)
+		for i := range p.devices[device].Whole.Named {
+			m.Values = p.devices[device].Whole.Named[i].Vector(m.Values)
 		}
 	}
 	scaling, err := cluster.FitScaling(m, names, nil)

@@ -47,7 +47,7 @@ func (s *segments) classify(v *VisitorView, login string) *Classified {
 	if s == nil || v.Merged.Choice == denied {
 		return nil
 	}
-	h := v.Merged.Units.Person(v.Horizon.Limits, login, v.Merged.FirstLogin)
+	h := v.Merged.Units.Person(login, v.Merged.FirstLogin)
 	if h == nil {
 		return nil
 	}

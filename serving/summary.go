@@ -12,15 +12,16 @@ import (
 
 const denied = schemas.Choice_CHOICE_DENIED
 
-// A Summary is what the histories of some units say, side by side: their
-// sessions are counted by unit, never joined.
+// A Summary is what the histories of some units say, side by side. The sessions
+// of a device are its own, whoever was logged in; those of a person or a unit are
+// counted by unit.
 type Summary struct {
 	FirstSeen    time.Time         `json:"firstSeen"`
 	LastSeen     time.Time         `json:"lastSeen"`
 	Events       uint64            `json:"events"`
 	Sessions     int               `json:"sessions"`
 	Bounces      int               `json:"bounces" doc:"sessions of a single interaction"`
-	CountersOnly bool              `json:"countersOnly" doc:"of very many events only kinds, styles and party are kept"`
+	CountersOnly bool              `json:"countersOnly" doc:"the device has had so many events that of later ones only counts and money are kept"`
 	Kinds        map[string]uint32 `json:"kinds" doc:"events by kind"`
 	Styles       map[string]uint32 `json:"styles" doc:"offer views by style"`
 	Party        map[string]uint32 `json:"party" doc:"searches and bookings by who travels"`
@@ -74,7 +75,7 @@ func Summarize(histories ...*visitor.History) Summary {
 	}
 	p.Destinations = top(destinations, compareDestinations)
 	p.Offers = top(offers, func(a, b Offer) int { return cmp.Or(b.Last.Compare(a.Last), cmp.Compare(a.ID, b.ID)) })
-	p.Money = all(money, func(a, b Money) int { return cmp.Compare(a.Currency, b.Currency) })
+	p.Money = all(money, compareMoney)
 	return p
 }
 
@@ -88,23 +89,69 @@ func (p *Summary) count(h *visitor.History) {
 		p.LastSeen = last
 	}
 	p.Events += h.Events()
-	p.CountersOnly = p.CountersOnly || h.CountersOnly()
 	for _, s := range h.Sessions() {
 		p.Sessions++
 		if s.Bounced() {
 			p.Bounces++
 		}
 	}
+	p.tally(&h.Counters)
+}
+
+// tally adds what counters count.
+func (p *Summary) tally(c *visitor.Counters) {
 	for k := schemas.Kind_KIND_PAGE; k <= schemas.Kind_KIND_CUSTOM; k++ {
-		note(p.Kinds, kindName(k), h.Counters.Kind(k))
+		note(p.Kinds, kindName(k), c.Kind(k))
 	}
 	for s := schemas.Style_STYLE_QUIET; s <= schemas.Style_STYLE_PARTY; s++ {
-		note(p.Styles, enumName(s.String(), "STYLE_"), h.Counters.Style(s))
+		note(p.Styles, enumName(s.String(), "STYLE_"), c.Style(s))
 	}
 	for i, name := range parties {
-		note(p.Party, name, h.Counters.Party(i))
+		note(p.Party, name, c.Party(i))
 	}
 }
+
+// Kind is the number of events of a kind.
+func (p *Summary) Kind(k schemas.Kind) int64 { return int64(p.Kinds[kindName(k)]) }
+
+// SummarizeDevice sums up all that is known of a device.
+func SummarizeDevice(c *visitor.Cell) Summary {
+	p := Summarize(slices.Collect(c.Units.Histories)...)
+	p.Sessions, p.Bounces = 0, 0
+	for _, s := range c.Units.Sessions() {
+		p.Sessions++
+		if s.Bounced() {
+			p.Bounces++
+		}
+	}
+	if n := c.Beyond.Events(); n > 0 {
+		p.CountersOnly = true
+		p.Events += n
+		p.tally(&c.Beyond.Counters)
+		p.Money = beyondMoney(p.Money, &c.Beyond)
+	}
+	return p
+}
+
+// unnamed is the code of ISO 4217 for no currency: the money of the currencies
+// beyond those that are kept apart.
+const unnamed = "XXX"
+
+func beyondMoney(known []Money, b *visitor.Beyond) []Money {
+	sum := map[string]Money{}
+	for _, m := range known {
+		sum[m.Currency] = m
+	}
+	sumMoney(sum, b.Money)
+	if b.Others != (visitor.Money{}) {
+		others := b.Others
+		others.Currency = unnamed
+		sumMoney(sum, []visitor.Money{others})
+	}
+	return all(sum, compareMoney)
+}
+
+func compareMoney(a, b Money) int { return cmp.Compare(a.Currency, b.Currency) }
 
 // parties are the names of who travels.
 var parties = [...]string{visitor.Solo: "solo", visitor.Couple: "couple", visitor.Family: "family", visitor.Group: "group"}

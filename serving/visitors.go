@@ -19,6 +19,7 @@ type Visitor struct {
 	Login      string      `json:"login,omitempty" doc:"customer number the device is logged in with"`
 	Totals     Summary     `json:"totals" doc:"all units of the device, summed for display"`
 	Units      []Unit      `json:"units" doc:"the device by login, side by side"`
+	Nobody     *Summary    `json:"nobody,omitempty" doc:"what belongs to no login: of logins beyond those kept apart, and after the erasure of the current one"`
 	Segment    *Classified `json:"segment,omitempty" doc:"by the model in force; missing: no model, or no consent"`
 	Decision   *Decision   `json:"decision,omitempty" doc:"what speed said last"`
 	Provenance Provenance  `json:"provenance"`
@@ -63,12 +64,12 @@ func (s *Server) readVisitor(ctx context.Context, in *visitorInput) (*visitorOut
 	if err != nil {
 		return nil, err
 	}
-	if len(v.Merged.Units) == 0 {
+	if v.Merged.Empty() {
 		return nil, fmt.Errorf("find visitor %s: %w", in.ID, ErrUnknown)
 	}
 	out := &visitorOutput{Visitor{
 		Waited: waited, Device: v.Device, Consent: Consent(v.Merged.Choice), Login: v.Merged.Login,
-		Totals: Summarize(Histories(v.Merged.Units)...), Units: units(v.Merged.Units),
+		Totals: SummarizeDevice(v.Merged), Units: units(&v.Merged.Units), Nobody: nobody(&v.Merged.Units),
 		Segment: s.watcher.current().classify(&v, ActiveLogin(v.Merged)), Provenance: s.watcher.of(&v),
 	}}
 	if out.Body.Decision, err = decision(v.Decision); err != nil {
@@ -89,21 +90,21 @@ func Consent(c schemas.Choice) string {
 	return "unsaid"
 }
 
-// Histories are the histories of units.
-func Histories(us visitor.Units) []*visitor.History {
-	hs := make([]*visitor.History, len(us))
-	for i := range us {
-		hs[i] = &us[i].History
-	}
-	return hs
-}
-
-func units(us visitor.Units) []Unit {
-	out := make([]Unit, len(us))
-	for i := range us {
-		out[i] = Unit{us[i].Login, Summarize(&us[i].History)}
+func units(us *visitor.Units) []Unit {
+	out := make([]Unit, len(us.Named))
+	for i := range us.Named {
+		out[i] = Unit{us.Named[i].Login, Summarize(&us.Named[i].History)}
 	}
 	return out
+}
+
+// nobody sums up what belongs to no login; nil: nothing.
+func nobody(us *visitor.Units) *Summary {
+	if us.Shared.Events() == 0 {
+		return nil
+	}
+	s := Summarize(&us.Shared)
+	return &s
 }
 
 // ActiveLogin is the unit that a device is classified by: the one it is logged in
@@ -113,8 +114,8 @@ func ActiveLogin(c *visitor.Cell) string {
 		return c.Login
 	}
 	login, last := "", int64(-1)
-	for i := range c.Units {
-		if u := &c.Units[i]; u.Last > last {
+	for i := range c.Units.Named {
+		if u := &c.Units.Named[i]; u.Last > last {
 			login, last = u.Login, u.Last
 		}
 	}

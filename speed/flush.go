@@ -49,7 +49,6 @@ func (p *Partition) flush(ctx context.Context) error {
 		return fmt.Errorf("write position of partition %d: %w", p.number, err)
 	}
 	p.Metrics.flushed(p.number, p.next, len(p.visitors), p.Now().Sub(start))
-	p.evict()
 	return nil
 }
 
@@ -190,7 +189,7 @@ func (p *Partition) flushPosition(ctx context.Context) error {
 	}
 	p.stored = p.next
 	for _, m := range p.dirty {
-		m.Decided, m.dirty = nil, false
+		m.Decided, m.decided, m.dirty = nil, 0, false
 	}
 	p.dirty, p.effects, p.links, p.said = p.dirty[:0], p.effects[:0], p.links[:0], p.said[:0]
 	return nil

@@ -42,10 +42,11 @@ type Partition struct {
 // A member is a visitor in memory.
 type member struct {
 	visitor.Visitor
-	device string
-	stamp  int64            // offset of the last event in the current epoch's cell; -1: none
-	dirty  bool             // is in Partition.dirty
-	now    *visitor.Segment // what was last said of the visitor; nil: nothing
+	device  string
+	stamp   int64            // offset of the last event in the current epoch's cell; -1: none
+	decided int              // bytes of what was decided since the last flush
+	dirty   bool             // is in Partition.dirty
+	now     *visitor.Segment // what was last said of the visitor; nil: nothing
 }
 
 type effect struct {
@@ -115,7 +116,11 @@ func (p *Partition) Handle(ctx context.Context, records []schemas.Record) error 
 		}
 		records = records[n:]
 	}
-	return p.flush(ctx)
+	if err := p.flush(ctx); err != nil {
+		return err
+	}
+	p.evict()
+	return nil
 }
 
 // untilCut is the number of records before the first one that is a cut here. Any
@@ -148,46 +153,59 @@ func (p *Partition) apply(ctx context.Context, records []schemas.Record) error {
 		if r.Offset < p.next {
 			return fmt.Errorf("offset %d comes after %d", r.Offset, p.next-1)
 		}
+		full := false
 		if r.Event != nil {
-			if err := p.one(r); err != nil {
+			m, err := p.one(r)
+			if err != nil {
 				return err
 			}
 			p.event = max(p.event, r.Event.Time)
+			full = m.decided > maxDecided
 		}
 		p.next = r.Offset + 1
+		if full {
+			if err := p.flush(ctx); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
 }
 
+// maxDecided is how many bytes of what was decided a cell may hold before the
+// partition is flushed, which empties it: a visitor of very many events in one
+// batch, or an erasure of many, must not make a cell that the store refuses.
+const maxDecided = 128 << 10
+
 // one passes one event through its visitor. An event that the visitor's cell
 // already holds is not decided again: what was decided is taken from there.
-func (p *Partition) one(r *schemas.Record) error {
+func (p *Partition) one(r *schemas.Record) (*member, error) {
 	m := p.visitors[r.Event.Device]
 	if r.Offset <= m.stamp {
-		for _, d := range m.Decided {
-			if d.Offset == r.Offset {
+		for i := range m.Decided {
+			if d := &m.Decided[i]; d.Offset == r.Offset {
 				p.collect(m, d, r.Event.Time)
-				return nil
+				return m, nil
 			}
 		}
-		return fmt.Errorf("visitor %s is at offset %d, event %d: %w", m.device, m.stamp, r.Offset, ErrSuperseded)
+		return nil, fmt.Errorf("visitor %s is at offset %d, event %d: %w", m.device, m.stamp, r.Offset, ErrSuperseded)
 	}
-	verdict, login, d := m.Apply(r.Offset, r.Event)
-	switch verdict {
-	case visitor.Accepted:
-		d.Segment = p.classify(m, login)
-	case visitor.Reset:
-		d.Segment = &visitor.Segment{Login: r.Event.GetErasure().GetLogin()} // takes back what was said
+	verdict, unit, d := m.Apply(r.Offset, r.Event)
+	if unit != nil {
+		if s := p.classify(m, unit.Login); s != nil {
+			d.Said = append(d.Said, *s)
+		}
 	}
 	m.Decided = append(m.Decided, d)
+	m.decided += d.Size()
 	m.stamp = r.Offset
 	if !m.dirty {
 		m.dirty = true
 		p.dirty = append(p.dirty, m)
 	}
 	p.Metrics.event(verdict)
-	p.collect(m, d, r.Event.Time)
-	return nil
+	p.collect(m, &d, r.Event.Time)
+	return m, nil
 }
 
 // classify names the visitor's segment when it is another than was last said.
@@ -196,7 +214,7 @@ func (p *Partition) classify(m *member, login string) *visitor.Segment {
 	if model == nil {
 		return nil
 	}
-	s := model.classify(m.Whole.Person(p.Limits, login, m.FirstLogin), p.Metrics)
+	s := model.classify(m.Whole.Person(login, m.FirstLogin), p.Metrics)
 	if s == nil {
 		return nil
 	}
@@ -208,21 +226,31 @@ func (p *Partition) classify(m *member, login string) *visitor.Segment {
 }
 
 // collect notes the effects of one event for the next flush.
-func (p *Partition) collect(m *member, d visitor.Decided, time int64) {
-	for _, delta := range d.Panes {
-		p.effects = append(p.effects, effect{d.Offset, delta})
-	}
+func (p *Partition) collect(m *member, d *visitor.Decided, time int64) {
+	d.Effects(func(delta kpi.Delta) { p.effects = append(p.effects, effect{d.Offset, delta}) })
 	for _, l := range d.Links {
 		p.links = append(p.links, link{d.Offset, m.device, l})
 	}
-	if s := d.Segment; s != nil {
+	for i := range d.Said {
+		s := &d.Said[i]
 		m.now = s
 		p.said = append(p.said, &schemas.Decision{
-			Id:     fmt.Sprintf("%d-%d-segment", p.number, d.Offset),
+			Id:     p.messageID(d, i),
 			Device: m.device, Login: s.Login, Partition: p.number, Offset: d.Offset, Time: time,
 			Segment: s.ID, Distance: s.Distance, Model: s.Model, Epoch: p.epoch, Erased: s.ID == "",
 		})
 	}
+}
+
+// messageID is the id of what was said after an event: a function of the log. An
+// event says one thing; where it also takes back what was said of logins, those
+// have their place among what it said in their id.
+func (p *Partition) messageID(d *visitor.Decided, i int) string {
+	id := fmt.Sprintf("%d-%d-segment", p.number, d.Offset)
+	if i == len(d.Said)-1 {
+		return id
+	}
+	return fmt.Sprintf("%s-%d", id, i)
 }
 
 // load brings the visitors of the records into memory that are not there yet.

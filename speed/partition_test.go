@@ -199,7 +199,7 @@ func TestEventsGoOnWithoutAModel(t *testing.T) {
 	}
 	var c visitor.Cell
 	cells := rows[0].Since(1, math.MaxInt64)
-	if len(cells) != 1 || c.UnmarshalBinary(cells[0].Value) != nil || c.Units[0].Events() != 3 {
+	if len(cells) != 1 || c.UnmarshalBinary(cells[0].Value) != nil || c.Units.Unit("").Events() != 3 {
 		t.Errorf("the row has the cells %v, want one of three events", cells)
 	}
 	if len(f.said) != 0 {

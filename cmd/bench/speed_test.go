@@ -173,7 +173,7 @@ func trained(b *testing.B) *cluster.Model {
 			h = new(visitor.History)
 			histories[e.Device] = h
 		}
-		h.Add(visitor.Limits{}, e)
+		h.Add(e)
 	}
 	m := cluster.Matrix{Dims: len(visitor.Features())}
 	for _, device := range slices.Sorted(maps.Keys(histories)) {

@@ -89,6 +89,20 @@ func (p *portal) start(args ...string) {
 	}
 }
 
+// rebuild takes the directory of a release with another fold: its views are refused
+// by name, and what the refusal tells to do makes others.
+func (p *portal) rebuild() {
+	p.Helper()
+	refused, err := p.run(append([]string{"up", "--data-dir", p.dir, "--ingest-addr", door(p.T), "--serve-addr", door(p.T)}, p.args...)...).CombinedOutput()
+	if err == nil || !strings.Contains(string(refused), "fernweh rebuild --views NAME") {
+		p.Fatalf("views of another fold are not refused with what to do: %v\n%s", err, refused)
+	}
+	p.args = append(p.args, "--views", "upgraded")
+	if made, err := p.run(append([]string{"rebuild", "--data-dir", p.dir}, p.args...)...).CombinedOutput(); err != nil {
+		p.Fatalf("rebuild: %v\n%s", err, made)
+	}
+}
+
 // end sends a signal and waits for the end.
 func (p *portal) end(s syscall.Signal) error {
 	if err := p.process.Process.Signal(s); err != nil {
@@ -188,7 +202,7 @@ func (p *portal) settle(records int64) {
 // batch makes a generation and says how many rows it folded.
 func (p *portal) batch() int64 {
 	p.Helper()
-	out, err := p.run("batch", "run", "--data-dir", p.dir).CombinedOutput()
+	out, err := p.run(append([]string{"batch", "run", "--data-dir", p.dir}, p.args...)...).CombinedOutput()
 	if err != nil {
 		p.Fatalf("batch run: %v\n%s", err, out)
 	}

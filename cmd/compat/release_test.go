@@ -29,6 +29,14 @@ type golden struct {
 	Args    []string                   // that the directory belongs to
 	Answers map[string]json.RawMessage // by path and query
 	Rows    int64                      // events of its log once the spool is drained, repeated ones counted
+
+	passes []string // fields that today's fold counts otherwise
+}
+
+// restated are the fields that a later fold counts otherwise, by the release whose
+// views it made useless. docs/releases.md says what they are.
+var restated = map[string][]string{
+	"v0.1.0": {"sessions", "bounces", "bounceRate", "conversion"}, // the rates are of sessions
 }
 
 // releases are the folders of testdata.
@@ -76,18 +84,25 @@ func TestReleasesAreRead(t *testing.T) {
 				t.Fatal(err)
 			}
 			p := &portal{T: t, program: today(t), dir: dir, args: g.Args}
+			runs := int64(1)
+			if folded := restated[filepath.Base(folder)]; folded != nil {
+				g.passes = folded
+				p.rebuild()
+				runs++
+			}
 			p.up()
-			p.settle(g.Rows + cuts(1))
-			g.compare(p, "as it was found", false)
+			p.settle(g.Rows + cuts(runs))
+			g.compare(p, "as it was found", runs > 1)
 
 			if rows := p.batch(); rows != g.Rows {
 				t.Errorf("the batch run folded %d rows, the log of %s has %d", rows, g.Release, g.Rows)
 			}
-			p.settle(g.Rows + cuts(2))
+			runs++
+			p.settle(g.Rows + cuts(runs))
 			g.compare(p, "after a batch run", true)
 
 			p.post(`{"batch":[{"type":"page","anonymousId":"herr-mueller-laptop","messageId":"today"}]}`)
-			p.settle(g.Rows + cuts(2) + 1)
+			p.settle(g.Rows + cuts(runs) + 1)
 			was := eventsIn(t, g.Answers["/v1/visitors/herr-mueller-laptop"])
 			if n := eventsIn(t, p.get("/v1/visitors/herr-mueller-laptop")); n != was+1 {
 				t.Errorf("Herr Mueller has %d events, want one more than %d", n, was)
@@ -127,7 +142,7 @@ func (g golden) compare(p *portal, when string, later bool) {
 		if err := json.Unmarshal(p.get(path), &got); err != nil {
 			p.Fatal(err)
 		}
-		for _, difference := range differences(path, want, got, later) {
+		for _, difference := range differences(path, want, got, later, g.passes...) {
 			p.Errorf("%s, %s: %s", when, g.Release, difference)
 		}
 	}
@@ -142,16 +157,19 @@ var opinions = []string{"provenance", "state", "segment", "decision"}
 
 // differences are where an answer is not what it was. A field more is none: an
 // answer may grow.
-func differences(where string, want, got any, later bool) (all []string) {
+func differences(where string, want, got any, later bool, passes ...string) (all []string) {
 	switch want := want.(type) {
 	case map[string]any:
 		other, ok := got.(map[string]any)
 		if !ok {
 			return []string{fmt.Sprintf("%s is %v, was %v", where, got, want)}
 		}
+		if measure, _ := want["measure"].(string); slices.Contains(passes, measure) {
+			return nil // a series of it
+		}
 		for _, name := range slices.Sorted(maps.Keys(want)) {
-			if !slices.Contains(passing, name) && !(later && slices.Contains(opinions, name)) {
-				all = append(all, differences(where+"."+name, want[name], other[name], later)...)
+			if !slices.Contains(passing, name) && !slices.Contains(passes, name) && !(later && slices.Contains(opinions, name)) {
+				all = append(all, differences(where+"."+name, want[name], other[name], later, passes...)...)
 			}
 		}
 	case []any:
@@ -160,7 +178,7 @@ func differences(where string, want, got any, later bool) (all []string) {
 			return []string{fmt.Sprintf("%s is %v, was %v", where, got, want)}
 		}
 		for i := range want {
-			all = append(all, differences(fmt.Sprintf("%s[%d]", where, i), want[i], other[i], later)...)
+			all = append(all, differences(fmt.Sprintf("%s[%d]", where, i), want[i], other[i], later, passes...)...)
 		}
 	default:
 		if !reflect.DeepEqual(want, got) {

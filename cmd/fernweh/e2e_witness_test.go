@@ -131,10 +131,11 @@ func holdsVisitor(t *testing.T, device string, told []serving.Visitor, events []
 		}
 		want := serving.Visitor{
 			Device: device, Consent: serving.Consent(cell.Choice), Login: cell.Login,
-			Totals: serving.Summarize(serving.Histories(cell.Units)...),
+			Totals: serving.SummarizeDevice(cell),
 		}
-		for i := range cell.Units {
-			want.Units = append(want.Units, serving.Unit{Login: cell.Units[i].Login, Summary: serving.Summarize(&cell.Units[i].History)})
+		for i := range cell.Units.Named {
+			u := &cell.Units.Named[i]
+			want.Units = append(want.Units, serving.Unit{Login: u.Login, Summary: serving.Summarize(&u.History)})
 		}
 		got := serving.Visitor{Device: v.Device, Consent: v.Consent, Login: v.Login, Totals: v.Totals, Units: v.Units}
 		if a, b := schemas.EncodeJSON(got), schemas.EncodeJSON(want); !bytes.Equal(a, b) {

@@ -248,6 +248,10 @@ func belongs(what string, origin []byte, here schemas.Origin) error {
 	if err != nil {
 		return fmt.Errorf("read what %s was made from: %w", what, err)
 	}
+	if there.Topic == here.Topic && there.Partitions == here.Partitions && there.Fold < here.Fold {
+		return fmt.Errorf("%s: made by fold %d, this program's is %d: make another set of views from the archive and the log with "+
+			"fernweh rebuild --views NAME, and start with --views NAME", what, there.Fold, here.Fold)
+	}
 	if there != here {
 		return fmt.Errorf("%s: made from topic %s with %d partitions by fold %d, but the log here is topic %s "+
 			"with %d partitions and this program's fold is %d: they do not belong together",

@@ -71,7 +71,7 @@ func (w *world) checkLinks(ctx context.Context, h serving.Horizon) error {
 			if err := c.UnmarshalBinary(b); err != nil {
 				return err
 			}
-			for _, u := range c.Units {
+			for _, u := range c.Units.Named {
 				if u.Login == "" {
 					continue
 				}

@@ -38,7 +38,7 @@ func (g *gate) spoil(row *schemas.Row) {
 		if g.law == forgetFilter {
 			c.Filter = visitor.Filter{}
 		} else if strings.HasPrefix(row.Cells[i].Column, "b:") {
-			c.Units = nil
+			c.Units = visitor.Units{}
 		}
 		row.Cells[i].Value, _ = c.AppendBinary(nil)
 	}
@@ -61,7 +61,7 @@ func (w *world) spoilWrite(ctx context.Context, c *schemas.Cell) error {
 			return err
 		}
 		for i := range cell.Decided {
-			cell.Decided[i].Panes = nil
+			cell.Decided[i].Panes, cell.Decided[i].Reversed = nil, nil
 		}
 		c.Value, _ = cell.AppendBinary(nil)
 	case w.law == erasureIsADelete && c.Table == schemas.TableVisitors && strings.HasPrefix(c.Column, "s:"):

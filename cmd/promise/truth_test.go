@@ -56,13 +56,9 @@ func (t *truth) fold(r schemas.Record) {
 		changes[p].Add(kpi.Delta{Pane: p, N: n})
 	}
 	less := func(p kpi.Pane, n int64) { add(p, -n) }
-	for i := range c.Units {
-		c.Units[i].Measure(less)
-	}
+	c.Units.Measure(less)
 	c.Fold(visitor.Limits{}, e, visitor.HashID(e.Id), visitor.HashDevice(e.Device), add)
-	for i := range c.Units {
-		c.Units[i].Measure(add)
-	}
+	c.Units.Measure(add)
 	b, _ := c.AppendBinary(nil)
 	t.visitors[e.Device] = append(t.visitors[e.Device], version[[]byte]{r.Offset + 1, b})
 	for p, change := range changes {

@@ -2,7 +2,6 @@ package visitor
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"math"
 
@@ -10,24 +9,33 @@ import (
 	"fernweh/schemas"
 )
 
-// cellVersion is the first byte of every cell. A new layout gets a new number,
-// and the old one stays readable.
-const cellVersion = 1
+// cellVersion is the first byte of every cell. A layout that means the same gets
+// a new number, and the old one stays readable; another meaning of the fold gets
+// another schemas.FoldVersion, and then every view is made again. Version 1 was
+// that of fold 1.
+const cellVersion = 2
+
+// An Aspect is a part of a cell that a later release adds: something that it
+// folds beside the units. A program that does not know it carries it along as it
+// is. It holds the events of the device in the offsets [From, Through): the program
+// that knows it takes it for absent where they do not reach the cell's stamp.
+type Aspect struct {
+	ID, Version   uint64
+	From, Through int64
+	Bytes         []byte
+}
 
 // AppendBinary appends the canonical bytes of the cell: equal states are equal
 // bytes, whatever way they came about (docs/formats/visitor-cell.md).
 func (c *Cell) AppendBinary(b []byte) ([]byte, error) {
 	b = append(b, cellVersion)
 	b = c.Filter.append(b)
-	b = appendBool(b, c.Forgot.All)
-	b = appendUint(b, len(c.Forgot.Logins))
-	for _, l := range c.Forgot.Logins {
-		b = appendString(b, l)
-	}
-	b = appendUint(b, len(c.Units))
-	for i := range c.Units {
-		b = appendString(b, c.Units[i].Login)
-		b = c.Units[i].History.append(b)
+	b = c.Forgot.append(b)
+	b = c.Units.append(b)
+	b = c.Beyond.append(b)
+	b = appendUint(b, len(c.Aspects))
+	for i := range c.Aspects {
+		b = c.Aspects[i].append(b)
 	}
 	b = appendUint(b, len(c.Decided))
 	for i := range c.Decided {
@@ -44,14 +52,13 @@ func (c *Cell) UnmarshalBinary(b []byte) error {
 		return fmt.Errorf("decode visitor cell: version %d, this program knows %d", v, cellVersion)
 	}
 	c.Filter.read(&r)
-	c.Forgot.All = r.bool()
+	c.Forgot.read(&r)
+	c.Units.read(&r)
+	c.Beyond.read(&r)
 	for range r.count() {
-		c.Forgot.Logins = append(c.Forgot.Logins, r.string())
-	}
-	c.Units = make(Units, r.count())
-	for i := range c.Units {
-		c.Units[i].Login = r.string()
-		c.Units[i].History.read(&r)
+		c.Aspects = append(c.Aspects, Aspect{
+			ID: r.uint(math.MaxUint64), Version: r.uint(math.MaxUint64), From: r.varint(), Through: r.varint(), Bytes: r.bytes(),
+		})
 	}
 	for range r.count() {
 		var d Decided
@@ -68,49 +75,127 @@ func (c *Cell) UnmarshalBinary(b []byte) error {
 	return nil
 }
 
+func (a *Aspect) append(b []byte) []byte {
+	b = binary.AppendUvarint(b, a.ID)
+	b = binary.AppendUvarint(b, a.Version)
+	b = binary.AppendVarint(b, a.From)
+	b = binary.AppendVarint(b, a.Through)
+	return append(appendUint(b, len(a.Bytes)), a.Bytes...)
+}
+
+// Bits of the filter's flags.
+const (
+	flagNobody = 1 << iota
+	flagFirstGone
+	allFlags = flagNobody | flagFirstGone
+)
+
 func (f *Filter) append(b []byte) []byte {
-	b = appendUint(b, len(f.IDs))
-	for _, id := range f.IDs {
-		b = binary.LittleEndian.AppendUint64(b, id)
-	}
+	b = appendHashes(b, f.IDs)
 	b = appendString(b, f.Login)
 	b = appendString(b, f.FirstLogin)
-	b = append(b, byte(f.Choice))
+	var flags byte
+	if f.Nobody {
+		flags |= flagNobody
+	}
+	if f.FirstGone {
+		flags |= flagFirstGone
+	}
+	b = append(b, flags, byte(f.Choice))
+	b = binary.AppendUvarint(b, uint64(f.Events))
+	b = binary.AppendUvarint(b, uint64(f.Bytes))
 	b = binary.AppendVarint(b, f.Erased)
+	b = binary.AppendVarint(b, f.ErasedUnnamed)
+	b = binary.AppendVarint(b, f.ErasedOthers)
 	b = appendUint(b, len(f.ErasedLogins))
 	for _, e := range f.ErasedLogins {
-		b = binary.AppendVarint(appendString(b, e.Login), e.At)
+		b = binary.AppendVarint(binary.LittleEndian.AppendUint64(b, e.Login), e.At)
 	}
 	return b
 }
 
 func (f *Filter) read(r *reader) {
-	if n := r.count(); n > 0 {
-		f.IDs = make([]uint64, n, max(n, 16))
-		for i := range f.IDs {
-			f.IDs[i] = r.fixed64()
-		}
-	}
+	f.IDs = r.hashes(16) // with room for the next ones
 	f.Login, f.FirstLogin = r.string(), r.string()
-	f.Choice = schemas.Choice(r.byte())
-	f.Erased = r.varint()
-	for range r.count() {
-		f.ErasedLogins = append(f.ErasedLogins, ErasedLogin{r.string(), r.varint()})
+	flags := r.byte()
+	if flags > allFlags {
+		r.fail(fmt.Errorf("flags %x of the filter, this program knows %x", flags, allFlags))
 	}
+	f.Nobody, f.FirstGone = flags&flagNobody != 0, flags&flagFirstGone != 0
+	f.Choice = schemas.Choice(r.byte())
+	f.Events = int64(r.uint(math.MaxInt64))
+	f.Bytes = int64(r.uint(math.MaxInt64))
+	f.Erased, f.ErasedUnnamed, f.ErasedOthers = r.varint(), r.varint(), r.varint()
+	for range r.count() {
+		f.ErasedLogins = append(f.ErasedLogins, ErasedLogin{r.fixed64(), r.varint()})
+	}
+}
+
+func (f *Forgotten) append(b []byte) []byte {
+	b = appendBool(appendBool(b, f.All), f.Before)
+	return appendHashes(b, f.Logins)
+}
+
+func (f *Forgotten) read(r *reader) {
+	f.All, f.Before = r.bool(), r.bool()
+	f.Logins = r.hashes(0)
+}
+
+// append writes the shared history only where there is one.
+func (us *Units) append(b []byte) []byte {
+	b = appendHashes(b, us.Known)
+	b = appendUint(b, len(us.Named))
+	for i := range us.Named {
+		b = appendString(b, us.Named[i].Login)
+		b = us.Named[i].History.append(b)
+	}
+	shared := us.Shared.Events() > 0
+	if b = appendBool(b, shared); shared {
+		b = us.Shared.append(b)
+	}
+	return b
+}
+
+func (us *Units) read(r *reader) {
+	us.Known = r.hashes(0)
+	if n := r.count(); n > 0 {
+		us.Named = make([]Unit, n)
+	}
+	for i := range us.Named {
+		us.Named[i].Login = r.string()
+		us.Named[i].History.read(r)
+	}
+	if r.bool() {
+		us.Shared.read(r)
+	}
+}
+
+// append writes nothing but a zero where there is nothing.
+func (x *Beyond) append(b []byte) []byte {
+	some := x.Events() > 0
+	if b = appendBool(b, some); !some {
+		return b
+	}
+	b = x.Counters.append(b)
+	b = appendMoney(b, x.Money)
+	b = binary.AppendVarint(b, x.Others.Booked)
+	return binary.AppendVarint(b, x.Others.Cancelled)
+}
+
+func (x *Beyond) read(r *reader) {
+	if !r.bool() {
+		return
+	}
+	x.Counters.read(r)
+	x.Money = r.money()
+	x.Others.Booked, x.Others.Cancelled = r.varint(), r.varint()
 }
 
 func (h *History) append(b []byte) []byte {
 	b = binary.AppendVarint(b, h.First)
 	b = binary.AppendVarint(b, h.Last-h.First)
 	b = h.Counters.append(b)
-	b = appendUint(b, len(h.Minutes))
-	var before int64
-	for i := range h.Minutes {
-		m := &h.Minutes[i]
-		b = binary.AppendVarint(b, m.Minute-before)
-		b = m.append(b)
-		before = m.Minute
-	}
+	b = appendMinutes(b, h.Minutes)
 	b = appendUint(b, len(h.Offers))
 	for _, o := range h.Offers {
 		b = appendString(b, o.ID)
@@ -125,16 +210,7 @@ func (h *History) read(r *reader) {
 	h.First = r.varint()
 	h.Last = h.First + r.varint()
 	h.Counters.read(r)
-	if n := r.count(); n > 0 {
-		h.Minutes = make([]Minute, n)
-	}
-	var before int64
-	for i := range h.Minutes {
-		m := &h.Minutes[i]
-		m.Minute = before + r.varint()
-		m.read(r)
-		before = m.Minute
-	}
+	h.Minutes = r.minutes()
 	if n := r.count(); n > 0 {
 		h.Offers = make([]Offer, n)
 	}
@@ -198,8 +274,23 @@ func (m *Minute) append(b []byte) []byte {
 		b = appendUint(b, int(p.Views))
 		b = appendUint(b, int(p.Bookings))
 	}
-	b = appendUint(b, len(m.Money))
-	for _, x := range m.Money {
+	return appendMoney(b, m.Money)
+}
+
+func appendMinutes(b []byte, ms []Minute) []byte {
+	b = appendUint(b, len(ms))
+	var before int64
+	for i := range ms {
+		b = binary.AppendVarint(b, ms[i].Minute-before)
+		b = ms[i].append(b)
+		before = ms[i].Minute
+	}
+	return b
+}
+
+func appendMoney(b []byte, ms []Money) []byte {
+	b = appendUint(b, len(ms))
+	for _, x := range ms {
 		b = appendString(b, x.Currency)
 		b = binary.AppendVarint(b, x.Booked)
 		b = binary.AppendVarint(b, x.Cancelled)
@@ -219,9 +310,7 @@ func (m *Minute) read(r *reader) {
 	for range r.count() {
 		m.Places = append(m.Places, Place{r.string(), r.uint16(), r.uint16(), r.uint16()})
 	}
-	for range r.count() {
-		m.Money = append(m.Money, Money{r.string(), r.varint(), r.varint()})
-	}
+	m.Money = r.money()
 }
 
 func (d *Decided) append(b []byte) []byte {
@@ -233,12 +322,13 @@ func (d *Decided) append(b []byte) []byte {
 		b = binary.AppendVarint(b, p.Minute)
 		b = binary.AppendVarint(b, p.N)
 	}
+	b = appendMinutes(b, d.Reversed)
 	b = appendUint(b, len(d.Links))
 	for _, l := range d.Links {
 		b = appendBool(appendString(b, l.Login), l.Linked)
 	}
-	b = appendBool(b, d.Segment != nil)
-	if s := d.Segment; s != nil {
+	b = appendUint(b, len(d.Said))
+	for _, s := range d.Said {
 		b = appendString(b, s.ID)
 		b = binary.LittleEndian.AppendUint64(b, math.Float64bits(s.Distance))
 		b = appendString(b, s.Model)
@@ -255,15 +345,24 @@ func (d *Decided) read(r *reader) {
 		p.Minute, p.N = r.varint(), r.varint()
 		d.Panes = append(d.Panes, p)
 	}
+	d.Reversed = r.minutes()
 	for range r.count() {
 		d.Links = append(d.Links, LinkChange{r.string(), r.bool()})
 	}
-	if r.bool() {
-		d.Segment = &Segment{ID: r.string(), Distance: math.Float64frombits(r.fixed64()), Model: r.string(), Login: r.string()}
+	for range r.count() {
+		d.Said = append(d.Said, Segment{ID: r.string(), Distance: math.Float64frombits(r.fixed64()), Model: r.string(), Login: r.string()})
 	}
 }
 
 func appendUint(b []byte, n int) []byte { return binary.AppendUvarint(b, uint64(n)) }
+
+func appendHashes(b []byte, hashes []uint64) []byte {
+	b = appendUint(b, len(hashes))
+	for _, h := range hashes {
+		b = binary.LittleEndian.AppendUint64(b, h)
+	}
+	return b
+}
 
 func appendString(b []byte, s string) []byte { return append(appendUint(b, len(s)), s...) }
 
@@ -273,76 +372,3 @@ func appendBool(b []byte, v bool) []byte {
 	}
 	return append(b, 0)
 }
-
-// reader takes values off the front of b; after the first error it gives zeros.
-type reader struct {
-	b   []byte
-	err error
-}
-
-var errCut = errors.New("cut off")
-
-func (r *reader) fail(err error) {
-	if r.err == nil {
-		r.err = err
-	}
-	r.b = nil
-}
-
-func (r *reader) take(n int) []byte {
-	if n > len(r.b) {
-		r.fail(errCut)
-		return nil
-	}
-	v := r.b[:n]
-	r.b = r.b[n:]
-	return v
-}
-
-func (r *reader) byte() byte {
-	if v := r.take(1); v != nil {
-		return v[0]
-	}
-	return 0
-}
-
-func (r *reader) bool() bool { return r.byte() != 0 }
-
-func (r *reader) fixed64() uint64 {
-	if v := r.take(8); v != nil {
-		return binary.LittleEndian.Uint64(v)
-	}
-	return 0
-}
-
-func (r *reader) varint() int64 {
-	v, n := binary.Varint(r.b)
-	if n <= 0 {
-		r.fail(errCut)
-		return 0
-	}
-	r.b = r.b[n:]
-	return v
-}
-
-// uint reads a number that is at most limit.
-func (r *reader) uint(limit uint64) uint64 {
-	v, n := binary.Uvarint(r.b)
-	if n <= 0 {
-		r.fail(errCut)
-		return 0
-	}
-	if v > limit {
-		r.fail(fmt.Errorf("%d where at most %d can stand", v, limit))
-		return 0
-	}
-	r.b = r.b[n:]
-	return v
-}
-
-func (r *reader) uint16() uint16 { return uint16(r.uint(math.MaxUint16)) }
-
-// count reads the length of a list, each member of which takes a byte at least.
-func (r *reader) count() int { return int(r.uint(uint64(len(r.b)))) }
-
-func (r *reader) string() string { return string(r.take(r.count())) }

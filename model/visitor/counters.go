@@ -13,8 +13,8 @@ type Counters [counters]uint32
 // Indices of Counters. A range is followed by the number of its members.
 const (
 	cKinds     = 0                   // by schemas.Kind
-	cStyles    = cKinds + 16         // offer views by schemas.Style
-	cOffers    = cStyles + 16        // offer views by schemas.OfferKind
+	cStyles    = cKinds + 64         // offer views by schemas.Style
+	cOffers    = cStyles + 32        // offer views by schemas.OfferKind
 	cParty     = cOffers + 8         // searches and bookings by party: solo, couple, family, group
 	cMonths    = cParty + 4          // searches and bookings by month of departure, January first
 	cLead      = cMonths + 12        // searches and bookings by days until departure: <7, <30, <90, <180, more
@@ -42,6 +42,15 @@ const (
 
 // Kind is the number of events of a kind.
 func (c *Counters) Kind(k schemas.Kind) uint32 { return c[cKinds+int(k)] }
+
+// events is the number of events.
+func (c *Counters) events() uint64 {
+	var n uint64
+	for _, k := range c[cKinds : cKinds+kinds] {
+		n += uint64(k)
+	}
+	return n
+}
 
 // Style is the number of offer views with a style.
 func (c *Counters) Style(s schemas.Style) uint32 { return c[cStyles+int(s)] }
@@ -90,7 +99,7 @@ func (c *Counters) addContext(x *schemas.Context) {
 
 func (c *Counters) addOffer(o *schemas.Offer) {
 	for _, s := range o.GetStyles() {
-		if s > 0 && int(s) < 16 {
+		if s > 0 && int(s) < 32 {
 			c[cStyles+int(s)]++
 		}
 	}

@@ -1,8 +1,8 @@
 package visitor
 
 import (
+	"cmp"
 	"slices"
-	"strings"
 
 	"fernweh/schemas"
 
@@ -12,71 +12,113 @@ import (
 // A Verdict is what the filter says of an event.
 type Verdict uint8
 
-// Verdicts.
+// Verdicts. Their numbers lie in the stubs of the archive: none is ever given to
+// another.
 const (
-	Duplicate Verdict = iota + 1 // its id is among the last accepted ones
+	Duplicate Verdict = iota + 1 // its id is among the last accepted ones, or an erasure that was told before
 	Erased                       // received before its device or login was erased
 	Anonymous                    // without consent: counted, never kept
-	Accepted                     // goes into the history of its login
+	Accepted                     // goes into the history of its owner
 	Reset                        // is itself an erasure
+	Automatic                    // beyond what is kept in full of a device: counted, kept as a count
+	verdicts
 )
 
 // String names the verdict.
 func (v Verdict) String() string {
-	return [...]string{"none", "duplicate", "erased", "anonymous", "accepted", "reset"}[v]
+	return [...]string{"none", "duplicate", "erased", "anonymous", "accepted", "reset", "automatic"}[v]
+}
+
+// Verdicts is the number of verdicts, for tables by verdict.
+const Verdicts = int(verdicts)
+
+// An Owner is whose event it is: a login's, or nobody's. The empty login is the
+// device before any login.
+type Owner struct {
+	Login  string
+	Nobody bool // after the erasure of the login that the event would belong to
 }
 
 // A Filter is what the order of a device's events has left: a small state that
 // is carried over every cut. The zero value is a device that was never seen.
 type Filter struct {
-	IDs          []uint64       // hashes of the last accepted ids, oldest first
-	Login        string         // customer number since the last identify; empty: none
-	FirstLogin   string         // the login that the events before any login are linked to
-	Choice       schemas.Choice // what the visitor said about being profiled
-	Erased       int64          // when the device was last erased, UTC microseconds; 0: never
-	ErasedLogins []ErasedLogin  // ascending by login
+	IDs        []uint64       // hashes of the last accepted ids, oldest first
+	Login      string         // customer number of the latest event that named one; empty: none
+	FirstLogin string         // the login that the events before any login are linked to; empty: none
+	Nobody     bool           // the current login was erased: what comes without a user is nobody's
+	FirstGone  bool           // the first login was erased: the events before any login are linked to none for ever
+	Choice     schemas.Choice // what the visitor said about being profiled
+	Events     int64          // accepted since the device was last erased
+	Bytes      int64          // what those kept in full take at most in a cell, by cost
+
+	Erased        int64         // when the device was last erased, UTC microseconds; 0: never
+	ErasedUnnamed int64         // when a login was last erased that events without a user may be of
+	ErasedLogins  []ErasedLogin // ascending by login, at most Limits.Erasures
+	ErasedOthers  int64         // when the latest login was erased that is no longer among ErasedLogins
 }
 
 // An ErasedLogin says when a login of the device was last erased.
 type ErasedLogin struct {
-	Login string
-	At    int64 // UTC microseconds
+	Login uint64 // HashLogin: the customer number itself is forgotten
+	At    int64  // UTC microseconds
 }
 
 // HashID is how the filter, and the stub of an erased event, know an id.
 func HashID(id string) uint64 { return xxhash.Sum64String(id) }
 
 // Pass judges the next event of the device in log order, whose id has the given
-// hash, and says which login an accepted event belongs to.
-func (f *Filter) Pass(l Limits, id uint64, e *schemas.Event) (v Verdict, login string) {
+// hash, and says whose an accepted event is.
+func (f *Filter) Pass(l Limits, id uint64, e *schemas.Event) (v Verdict, o Owner) {
 	if slices.Contains(f.IDs, id) {
-		return Duplicate, ""
+		return Duplicate, Owner{}
 	}
 	if e.Kind == schemas.Kind_KIND_ERASURE {
-		f.remember(l, id)
-		f.reset(e.GetErasure().GetLogin(), e.Received)
-		return Reset, ""
+		return f.erase(l, id, e.GetErasure().GetLogin(), e.Received), Owner{}
 	}
-	if login = e.User; login == "" {
-		login = f.Login
+	o = Owner{Login: e.User}
+	if e.User == "" {
+		o = Owner{f.Login, f.Nobody}
 	}
-	if f.erased(login, e.Received) {
-		return Erased, ""
+	if f.erased(o, e.Received) {
+		return Erased, Owner{}
 	}
 	f.remember(l, id)
 	if e.Kind == schemas.Kind_KIND_CONSENT && e.Choice != schemas.Choice_CHOICE_UNSPECIFIED {
 		f.Choice = e.Choice
 	}
 	if !f.consents(e) {
-		return Anonymous, ""
+		return Anonymous, Owner{}
 	}
-	if e.Kind == schemas.Kind_KIND_IDENTIFY && e.User != "" {
-		f.Login = e.User
+	return f.accept(l, e), o
+}
+
+// accept takes an event that nothing speaks against.
+func (f *Filter) accept(l Limits, e *schemas.Event) Verdict {
+	f.login(e.User)
+	return f.count(l, cost(e))
+}
+
+// count says whether an accepted event that costs so much is kept in full. The
+// first that is not ends it for all later ones, so that what is kept has no gap.
+func (f *Filter) count(l Limits, cost int64) Verdict {
+	f.Events++
+	if f.Events > l.events() || f.Bytes+cost > l.bytes() {
+		f.Bytes = l.bytes()
+		return Automatic
 	}
-	if f.FirstLogin == "" {
-		f.FirstLogin = login
+	f.Bytes += cost
+	return Accepted
+}
+
+// login makes the login that an event names the current one.
+func (f *Filter) login(user string) {
+	if user == "" {
+		return
 	}
-	return Accepted, login
+	f.Login, f.Nobody = user, false
+	if f.FirstLogin == "" && !f.FirstGone {
+		f.FirstLogin = user
+	}
 }
 
 // consents: the visitor's own word counts; without one, that of the source.
@@ -97,50 +139,103 @@ func (f *Filter) remember(l Limits, id uint64) {
 	f.IDs[last] = id
 }
 
-// reset forgets the device, or one login of it. The hashes of ids stay, for an
-// event that is sent again after the erasure must not come back to life; so do
-// a refusal of consent and what was erased later than at.
-func (f *Filter) reset(login string, at int64) {
+// erase forgets the device, or one login of it. An erasure that is told again,
+// even after its id was forgotten, erases nothing new: whatever was received up
+// to its time is gone already.
+func (f *Filter) erase(l Limits, id uint64, login string, at int64) Verdict {
+	if f.told(login, at) {
+		return Duplicate
+	}
+	f.remember(l, id)
 	if login == "" {
-		g := Filter{IDs: f.IDs, Erased: max(f.Erased, at)}
-		if f.Choice == schemas.Choice_CHOICE_DENIED {
-			g.Choice = f.Choice
-		}
-		for _, l := range f.ErasedLogins {
-			if l.At > g.Erased {
-				g.ErasedLogins = append(g.ErasedLogins, l)
-			}
-		}
-		*f = g
-		return
+		f.reset(at)
+		return Reset
 	}
 	if f.Login == login {
-		f.Login = ""
+		f.Login, f.Nobody = "", true
+		f.ErasedUnnamed = max(f.ErasedUnnamed, at)
 	}
 	if f.FirstLogin == login {
-		f.FirstLogin = ""
+		f.FirstLogin, f.FirstGone = "", true
+		f.ErasedUnnamed = max(f.ErasedUnnamed, at)
 	}
+	f.forget(l, HashLogin(login), at)
+	return Reset
+}
+
+// told: the same erasure, or a later one of the same, was told before.
+func (f *Filter) told(login string, at int64) bool {
+	if login == "" {
+		return f.Erased > 0 && at <= f.Erased
+	}
+	return f.erased(Owner{Login: login}, at)
+}
+
+// reset forgets the device. The hashes of ids stay, for an event that is sent
+// again after the erasure must not come back to life; so do a refusal of consent
+// and what was erased later than at.
+func (f *Filter) reset(at int64) {
+	g := Filter{IDs: f.IDs, Erased: max(f.Erased, at)}
+	if f.Choice == schemas.Choice_CHOICE_DENIED {
+		g.Choice = f.Choice
+	}
+	for _, l := range f.ErasedLogins {
+		if l.At > g.Erased {
+			g.ErasedLogins = append(g.ErasedLogins, l)
+		}
+	}
+	if f.ErasedUnnamed > g.Erased {
+		g.ErasedUnnamed = f.ErasedUnnamed
+	}
+	if f.ErasedOthers > g.Erased {
+		g.ErasedOthers = f.ErasedOthers
+	}
+	*f = g
+}
+
+// forget notes when a login was erased. Of more than can be noted the earliest
+// erasure stands from then on for every login: what was received before it is
+// dropped, whoever's it is, rather than given back.
+func (f *Filter) forget(l Limits, login uint64, at int64) {
 	i, found := f.erasedLogin(login)
 	if !found {
 		f.ErasedLogins = slices.Insert(f.ErasedLogins, i, ErasedLogin{Login: login})
 	}
 	f.ErasedLogins[i].At = max(f.ErasedLogins[i].At, at)
+	if len(f.ErasedLogins) <= l.erasures() {
+		return
+	}
+	earliest := 0
+	for i, e := range f.ErasedLogins {
+		if e.At < f.ErasedLogins[earliest].At {
+			earliest = i
+		}
+	}
+	f.ErasedOthers = max(f.ErasedOthers, f.ErasedLogins[earliest].At)
+	f.ErasedLogins = slices.Delete(f.ErasedLogins, earliest, earliest+1)
 }
 
-func (f *Filter) erased(login string, received int64) bool {
-	if f.Erased > 0 && received <= f.Erased {
+// erased says whether an event of the owner, received then, is of what was erased.
+func (f *Filter) erased(o Owner, received int64) bool {
+	if received <= f.Erased && f.Erased > 0 {
 		return true
 	}
-	i, found := f.erasedLogin(login)
+	if o.Login == "" {
+		return received <= f.ErasedUnnamed && f.ErasedUnnamed > 0
+	}
+	if received <= f.ErasedOthers && f.ErasedOthers > 0 {
+		return true
+	}
+	if len(f.ErasedLogins) == 0 {
+		return false
+	}
+	i, found := f.erasedLogin(HashLogin(o.Login))
 	return found && received <= f.ErasedLogins[i].At
 }
 
-func (f *Filter) erasedLogin(login string) (int, bool) {
-	if len(f.ErasedLogins) == 0 {
-		return 0, false
-	}
-	return slices.BinarySearchFunc(f.ErasedLogins, login, func(e ErasedLogin, l string) int {
-		return strings.Compare(e.Login, l)
+func (f *Filter) erasedLogin(login uint64) (int, bool) {
+	return slices.BinarySearchFunc(f.ErasedLogins, login, func(e ErasedLogin, l uint64) int {
+		return cmp.Compare(e.Login, l)
 	})
 }
 

@@ -63,6 +63,17 @@ func times(n int) []entry {
 	return es
 }
 
+// after is the same entries, received then.
+func after(at int64, es []entry) []entry {
+	for _, e := range es {
+		e.event.Received = at
+	}
+	return es
+}
+
+// nobody is how a test names the owner that is no login.
+const nobody = "(nobody)"
+
 const (
 	granted = schemas.Choice_CHOICE_GRANTED
 	denied  = schemas.Choice_CHOICE_DENIED
@@ -99,11 +110,14 @@ func TestFilterWalksTheLog(t *testing.T) {
 		{"an event's own user goes before the device's login", []entry{
 			{identify("a", "mueller"), visitor.Accepted, "mueller"},
 			{by("anna", page("b")), visitor.Accepted, "anna"},
-			{page("c"), visitor.Accepted, "mueller"},
+			{page("c"), visitor.Accepted, "anna"},
 		}},
-		{"a user in an event is no login", []entry{
+		{"a user in an event is a login: what follows is not of the one before", []entry{
+			{page("z"), visitor.Accepted, ""},
 			{by("anna", page("a")), visitor.Accepted, "anna"},
-			{page("b"), visitor.Accepted, ""},
+			{page("b"), visitor.Accepted, "anna"},
+			{by("mueller", page("c")), visitor.Accepted, "mueller"},
+			{page("d"), visitor.Accepted, "mueller"},
 		}},
 		{"an identify without a user changes no login", []entry{
 			{identify("a", "mueller"), visitor.Accepted, "mueller"},
@@ -151,15 +165,37 @@ func TestFilterWalksTheLog(t *testing.T) {
 			{received(10, identify("a", "mueller")), visitor.Accepted, "mueller"},
 			{erasure("x", "mueller", 20), visitor.Reset, ""},
 			{received(15, by("mueller", page("b"))), visitor.Erased, ""},
-			{received(15, by("anna", page("c"))), visitor.Accepted, "anna"},
-			{received(15, page("d")), visitor.Accepted, ""},
-			{received(21, by("mueller", page("e"))), visitor.Accepted, "mueller"},
+			{received(15, page("c")), visitor.Erased, ""},
+			{received(21, page("d")), visitor.Accepted, nobody},
+			{received(15, by("anna", page("e"))), visitor.Accepted, "anna"},
+			{received(15, page("f")), visitor.Accepted, "anna"},
+			{received(21, by("mueller", page("g"))), visitor.Accepted, "mueller"},
+		}},
+		{"what comes after the erasure of the current login is not of the one before", []entry{
+			{received(5, identify("a", "anna")), visitor.Accepted, "anna"},
+			{received(10, identify("b", "mueller")), visitor.Accepted, "mueller"},
+			{erasure("x", "mueller", 20), visitor.Reset, ""},
+			{received(30, page("c")), visitor.Accepted, nobody},
+		}},
+		{"the erasure of a login that is not current leaves the current one", []entry{
+			{received(5, identify("a", "anna")), visitor.Accepted, "anna"},
+			{received(10, identify("b", "mueller")), visitor.Accepted, "mueller"},
+			{erasure("x", "anna", 20), visitor.Reset, ""},
+			{received(15, page("c")), visitor.Accepted, "mueller"},
 		}},
 		{"an erasure that was received earlier takes nothing back", []entry{
 			{erasure("x", "mueller", 20), visitor.Reset, ""},
-			{erasure("y", "mueller", 10), visitor.Reset, ""},
+			{erasure("y", "mueller", 10), visitor.Duplicate, ""},
 			{received(15, by("mueller", page("a"))), visitor.Erased, ""},
 		}},
+		{"an erasure that is told again after its id is forgotten erases nothing new", slices.Concat(
+			[]entry{{erasure("x", "mueller", 20), visitor.Reset, ""}, {erasure("y", "", 20), visitor.Reset, ""}},
+			after(30, times(256)),
+			[]entry{
+				{erasure("x", "mueller", 20), visitor.Duplicate, ""},
+				{erasure("y", "", 20), visitor.Duplicate, ""},
+				{erasure("y", "", 31), visitor.Reset, ""},
+			})},
 		{"a login erased later than its device stays erased until then", []entry{
 			{erasure("x", "mueller", 30), visitor.Reset, ""},
 			{erasure("y", "", 20), visitor.Reset, ""},
@@ -190,7 +226,11 @@ func TestFilterWalksTheLog(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			var f visitor.Filter
 			for i, e := range tt.log {
-				got, login := f.Pass(visitor.Limits{}, visitor.HashID(e.event.Id), e.event)
+				got, owner := f.Pass(visitor.Limits{Remembered: 256}, visitor.HashID(e.event.Id), e.event)
+				login := owner.Login
+				if owner.Nobody {
+					login += nobody
+				}
 				if got != e.want || login != e.login {
 					t.Errorf("event %d, %s of id %q: got %s for login %q, want %s for login %q",
 						i, e.event.Kind, e.event.Id, got, login, e.want, e.login)
@@ -213,6 +253,10 @@ func TestFirstLoginStays(t *testing.T) {
 		{"an event's own user", []*schemas.Event{by("anna", page("a")), identify("b", "mueller")}, "anna"},
 		{"not without consent", []*schemas.Event{by("anna", unasked("a")), identify("b", "mueller")}, "mueller"},
 		{"erased", []*schemas.Event{identify("a", "mueller"), erasure("x", "mueller", 1)}, ""},
+		{"never the next one after it", []*schemas.Event{page("a"), identify("b", "mueller"), erasure("x", "mueller", 1),
+			received(2, identify("c", "anna"))}, ""},
+		{"but after an erasure of the device", []*schemas.Event{identify("b", "mueller"), erasure("x", "mueller", 1),
+			erasure("y", "", 2), received(3, identify("c", "anna"))}, "anna"},
 		{"another one erased", []*schemas.Event{identify("a", "mueller"), erasure("x", "anna", 1)}, "mueller"},
 		{"device erased", []*schemas.Event{identify("a", "mueller"), erasure("x", "", 1)}, ""},
 	}

@@ -3,6 +3,7 @@ package visitor_test
 import (
 	"fmt"
 
+	"fernweh/model/visitor"
 	"fernweh/schemas"
 
 	"pgregory.net/rapid"
@@ -18,7 +19,7 @@ func anEvent() *rapid.Generator[*schemas.Event] {
 		e := &schemas.Event{
 			Id:             fmt.Sprint("m", rapid.IntRange(0, 400).Draw(t, "id")),
 			Device:         "d",
-			User:           rapid.SampledFrom([]string{"", "", "", "ann", "bob"}).Draw(t, "user"),
+			User:           rapid.SampledFrom([]string{"", "", "", "ann", "bob", "cem", "dora"}).Draw(t, "user"),
 			Kind:           kind,
 			Time:           1_600_000_000_000_000 + int64(rapid.IntRange(0, 300*minute).Draw(t, "time")),
 			Received:       int64(rapid.IntRange(1, 1000).Draw(t, "received")),
@@ -62,9 +63,14 @@ func anErasure() *rapid.Generator[*schemas.Event] {
 			Id: fmt.Sprint("x", rapid.IntRange(0, 1000).Draw(t, "id")), Device: "d",
 			Kind:     schemas.Kind_KIND_ERASURE,
 			Received: int64(rapid.IntRange(1, 1000).Draw(t, "received")),
-			Erasure:  &schemas.Erasure{Login: rapid.SampledFrom([]string{"", "ann", "bob"}).Draw(t, "login")},
+			Erasure:  &schemas.Erasure{Login: rapid.SampledFrom([]string{"", "ann", "bob", "cem", "dora", "eve"}).Draw(t, "login")},
 		}
 	})
+}
+
+// someLimits are those of a portal, or small ones that a short log reaches.
+func someLimits(t *rapid.T) visitor.Limits {
+	return rapid.SampledFrom([]visitor.Limits{{}, {Units: 2}, {Units: 1, Erasures: 1}, {Remembered: 4, Cap: 12}, {Bytes: 500, Units: 2}}).Draw(t, "limits")
 }
 
 // aLog is the events of one device as they lie in the log: with duplicates,

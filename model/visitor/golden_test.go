@@ -44,11 +44,13 @@ func fullCell() *visitor.Cell {
 	late[schemas.Kind_KIND_BOOKING], late[len(late)-17] = 300, 1
 	return &visitor.Cell{
 		Filter: visitor.Filter{
-			IDs: []uint64{1, 0xfedcba9876543210}, Login: "K-1001", FirstLogin: "K-7", Choice: schemas.Choice_CHOICE_GRANTED,
-			Erased: 1_600_000_000_000_000, ErasedLogins: []visitor.ErasedLogin{{Login: "K-3", At: 5}, {Login: "K-4", At: 6}},
+			IDs: []uint64{1, 0xfedcba9876543210}, Login: "K-1001", FirstLogin: "K-7", Nobody: true, FirstGone: true,
+			Choice: schemas.Choice_CHOICE_GRANTED, Events: 300, Bytes: 70_000,
+			Erased: 1_600_000_000_000_000, ErasedUnnamed: 8, ErasedOthers: 9,
+			ErasedLogins: []visitor.ErasedLogin{{Login: 3, At: 5}, {Login: 4, At: 6}},
 		},
-		Forgot: visitor.Forgotten{All: true, Logins: []string{"K-3", "K-4"}},
-		Units: visitor.Units{
+		Forgot: visitor.Forgotten{All: true, Before: true, Logins: []uint64{3, 4}},
+		Units: visitor.Units{Known: []uint64{7, 1 << 63}, Shared: visitor.History{First: 9, Last: 9, Counters: late}, Named: []visitor.Unit{
 			{History: visitor.History{
 				First: minute0*minute + 1, Last: (minute0+90)*minute + 5,
 				Counters: early,
@@ -63,7 +65,10 @@ func fullCell() *visitor.Cell {
 				Offers: []visitor.Offer{{ID: "h1", Views: 2, Last: (minute0+90)*minute + 5}, {ID: "h2", Bookings: 300, Last: minute0*minute + 1}},
 			}},
 			{Login: "K-1001", History: visitor.History{First: 7, Last: 7, Counters: late}},
-		},
+		}},
+		Beyond: visitor.Beyond{Counters: late, Money: []visitor.Money{{Currency: "EUR", Booked: 5, Cancelled: 6}},
+			Others: visitor.Money{Booked: 1, Cancelled: -2}},
+		Aspects: []visitor.Aspect{{ID: 900, Version: 3, From: 1, Through: 500, Bytes: []byte("unknown")}},
 		Decided: []visitor.Decided{
 			{Offset: 41, Panes: kpi.Deltas{
 				{Pane: kpi.Pane{Measure: kpi.Searches, Minute: minute0, Dim: kpi.Dim{By: kpi.ByDestination, Value: "Sylt"}}, N: 1},
@@ -71,7 +76,9 @@ func fullCell() *visitor.Cell {
 				{Pane: kpi.Pane{Measure: kpi.Visitors, Minute: minute0}, N: -2},
 			}},
 			{Offset: 300, Links: []visitor.LinkChange{{Login: "K-3", Linked: false}, {Login: "K-1001", Linked: true}},
-				Segment: &visitor.Segment{ID: "s2", Distance: 1.25, Model: "segments-7", Login: "K-1001"}},
+				Reversed: []visitor.Minute{{Minute: minute0, First: minute0 * minute, Last: minute0 * minute,
+					Kinds: [16]uint16{schemas.Kind_KIND_PAGE: 1}}},
+				Said: []visitor.Segment{{Login: "K-3"}, {ID: "s2", Distance: 1.25, Model: "segments-7", Login: "K-1001"}}},
 		},
 	}
 }
@@ -83,7 +90,7 @@ func TestCellGolden(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := golden(t, "cell-1.hex", now)
+	b := golden(t, "cell-2.hex", now)
 	var got visitor.Cell
 	if err := got.UnmarshalBinary(b); err != nil {
 		t.Fatal(err)

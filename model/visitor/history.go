@@ -14,8 +14,8 @@ import (
 type History struct {
 	First, Last int64    // event time of the first and the last event, UTC microseconds; 0 while empty
 	Counters    Counters // of everything
-	Minutes     []Minute // ascending; nil above the cap
-	Offers      []Offer  // ascending by id; nil above the cap
+	Minutes     []Minute // ascending
+	Offers      []Offer  // ascending by id
 }
 
 // A Minute is what happened in one minute of event time. First and Last tell
@@ -23,7 +23,7 @@ type History struct {
 type Minute struct {
 	Minute      int64         // since 1970 UTC
 	First, Last int64         // event time, UTC microseconds
-	Kinds       [kinds]uint16 // events by schemas.Kind; cannot overflow below the cap
+	Kinds       [kinds]uint16 // events by schemas.Kind; cannot overflow below Limits.Events
 	Places      []Place       // ascending by destination
 	Money       []Money       // ascending by currency
 }
@@ -51,32 +51,18 @@ type Offer struct {
 }
 
 // Events is the number of events in the history.
-func (h *History) Events() uint64 {
-	var n uint64
-	for _, c := range h.Counters[:kinds] {
-		n += uint64(c)
-	}
-	return n
-}
-
-// CountersOnly says that the history went over the cap.
-func (h *History) CountersOnly() bool { return h.Minutes == nil && h.Events() > 0 }
+func (h *History) Events() uint64 { return h.Counters.events() }
 
 // Add puts one accepted event into the history. It says whether the event's
-// minute was not in it before (above the cap: always), which is when a distinct
-// count of that minute has to hear of the device.
-func (h *History) Add(l Limits, e *schemas.Event) (fresh bool) {
-	before := h.Events()
-	if before == 0 {
+// minute was not in it before, which is when a distinct count of that minute has
+// to hear of the device.
+func (h *History) Add(e *schemas.Event) (fresh bool) {
+	if h.Events() == 0 {
 		h.First, h.Last = e.Time, e.Time
 	} else {
 		h.First, h.Last = min(h.First, e.Time), max(h.Last, e.Time)
 	}
 	h.Counters.add(e)
-	if before >= l.cap() {
-		h.Minutes, h.Offers = nil, nil
-		return true
-	}
 	m, fresh := h.minute(e.Time)
 	m.add(e)
 	h.addOffer(e)
@@ -117,13 +103,8 @@ func (m *Minute) add(e *schemas.Event) {
 	if d, place := placeOf(e); d != "" {
 		m.place(d).merge(place)
 	}
-	if o := e.Order; o != nil && o.Currency != "" {
-		switch e.Kind {
-		case schemas.Kind_KIND_BOOKING:
-			m.money(o.Currency).Booked += o.Amount
-		case schemas.Kind_KIND_CANCELLATION:
-			m.money(o.Currency).Cancelled += o.Amount
-		}
+	if x := moneyOf(e); x.Currency != "" {
+		m.money(x.Currency).merge(x)
 	}
 }
 
@@ -138,6 +119,18 @@ func placeOf(e *schemas.Event) (destination string, p Place) {
 		return destinationOf(e), Place{Bookings: 1}
 	}
 	return "", Place{}
+}
+
+// moneyOf is what an event booked or cancelled; without currency: nothing.
+func moneyOf(e *schemas.Event) Money {
+	o := e.GetOrder()
+	switch e.Kind {
+	case schemas.Kind_KIND_BOOKING:
+		return Money{Currency: o.GetCurrency(), Booked: o.GetAmount()}
+	case schemas.Kind_KIND_CANCELLATION:
+		return Money{Currency: o.GetCurrency(), Cancelled: o.GetAmount()}
+	}
+	return Money{}
 }
 
 func destinationOf(e *schemas.Event) string {
@@ -164,26 +157,41 @@ func (p *Place) merge(q Place) {
 }
 
 func (m *Minute) money(currency string) *Money {
-	i, found := slices.BinarySearchFunc(m.Money, currency, func(x Money, c string) int {
-		return strings.Compare(x.Currency, c)
-	})
+	i, found := searchMoney(m.Money, currency)
 	if !found {
 		m.Money = slices.Insert(m.Money, i, Money{Currency: currency})
 	}
 	return &m.Money[i]
 }
 
+func searchMoney(ms []Money, currency string) (int, bool) {
+	return slices.BinarySearchFunc(ms, currency, func(x Money, c string) int {
+		return strings.Compare(x.Currency, c)
+	})
+}
+
+func (m *Money) merge(o Money) {
+	m.Booked += o.Booked
+	m.Cancelled += o.Cancelled
+}
+
 func (h *History) addOffer(e *schemas.Event) {
-	id := e.GetOffer().GetId()
-	if id == "" {
-		return
-	}
-	switch e.Kind {
-	case schemas.Kind_KIND_OFFER_VIEW:
+	id := offerOf(e)
+	switch {
+	case id == "":
+	case e.Kind == schemas.Kind_KIND_OFFER_VIEW:
 		h.offer(id).merge(Offer{Views: 1, Last: e.Time})
-	case schemas.Kind_KIND_BOOKING:
+	default:
 		h.offer(id).merge(Offer{Bookings: 1, Last: e.Time})
 	}
+}
+
+// offerOf is the offer that an event is noted at; empty: none.
+func offerOf(e *schemas.Event) string {
+	if e.Kind == schemas.Kind_KIND_OFFER_VIEW || e.Kind == schemas.Kind_KIND_BOOKING {
+		return e.GetOffer().GetId()
+	}
+	return ""
 }
 
 func (h *History) offer(id string) *Offer {
@@ -204,7 +212,7 @@ func (o *Offer) merge(p Offer) {
 
 // Merge joins the history of a disjoint set of events of the same unit. It
 // leaves o as it is and shares nothing with it.
-func (h *History) Merge(l Limits, o *History) {
+func (h *History) Merge(o *History) {
 	if o.Events() == 0 {
 		return
 	}
@@ -214,10 +222,6 @@ func (h *History) Merge(l Limits, o *History) {
 		h.First, h.Last = min(h.First, o.First), max(h.Last, o.Last)
 	}
 	h.Counters.merge(&o.Counters)
-	if h.Events() > l.cap() {
-		h.Minutes, h.Offers = nil, nil
-		return
-	}
 	for i := range o.Minutes {
 		h.mergeMinute(&o.Minutes[i])
 	}
@@ -236,8 +240,6 @@ func (h *History) mergeMinute(o *Minute) {
 		m.place(p.Destination).merge(p)
 	}
 	for _, x := range o.Money {
-		y := m.money(x.Currency)
-		y.Booked += x.Booked
-		y.Cancelled += x.Cancelled
+		m.money(x.Currency).merge(x)
 	}
 }

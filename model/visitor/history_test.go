@@ -16,14 +16,14 @@ import (
 func historyOf(es []*schemas.Event) *visitor.History {
 	h := new(visitor.History)
 	for _, e := range es {
-		h.Add(visitor.Limits{}, e)
+		h.Add(e)
 	}
 	return h
 }
 
 // bytesOf is the canonical form of a history, through a cell that holds only it.
 func bytesOf(t interface{ Fatal(...any) }, h *visitor.History) []byte {
-	c := visitor.Cell{Units: visitor.Units{{History: *h}}}
+	c := visitor.Cell{Units: visitor.Units{Named: []visitor.Unit{{History: *h}}}}
 	b, err := c.AppendBinary(nil)
 	if err != nil {
 		t.Fatal(err)
@@ -44,11 +44,11 @@ func TestHistoryIsACommutativeMonoid(t *testing.T) {
 		j := rapid.IntRange(i, len(es)).Draw(t, "second split")
 		a, b, c := historyOf(shuffled[:i]), historyOf(shuffled[i:j]), historyOf(shuffled[j:])
 		left := new(visitor.History)
-		left.Merge(visitor.Limits{}, a)
-		left.Merge(visitor.Limits{}, b)
-		left.Merge(visitor.Limits{}, c)
-		c.Merge(visitor.Limits{}, b)
-		c.Merge(visitor.Limits{}, a)
+		left.Merge(a)
+		left.Merge(b)
+		left.Merge(c)
+		c.Merge(b)
+		c.Merge(a)
 		if got := bytesOf(t, left); !bytes.Equal(got, want) {
 			t.Fatalf("merge (a b) c differs from adding all:\ngot  %x\nwant %x", got, want)
 		}
@@ -56,27 +56,6 @@ func TestHistoryIsACommutativeMonoid(t *testing.T) {
 			t.Fatalf("merge (c b) a differs from adding all:\ngot  %x\nwant %x", got, want)
 		}
 	})
-}
-
-func TestCapHoldsInAnyGrouping(t *testing.T) {
-	es := make([]*schemas.Event, visitor.Cap+3)
-	for i := range es {
-		es[i] = &schemas.Event{Id: fmt.Sprint(i), Kind: schemas.Kind_KIND_PAGE, Time: int64(i) * 1000}
-	}
-	all := historyOf(es)
-	if all.Minutes != nil || all.Events() != uint64(len(es)) {
-		t.Errorf("above the cap: %d minutes and %d events, want none and %d", len(all.Minutes), all.Events(), len(es))
-	}
-	for _, split := range []int{1, len(es) / 2, visitor.Cap, len(es) - 1} {
-		h := historyOf(es[split:])
-		h.Merge(visitor.Limits{}, historyOf(es[:split]))
-		if !bytes.Equal(bytesOf(t, h), bytesOf(t, all)) {
-			t.Errorf("split at %d: merge over the cap differs from adding all", split)
-		}
-	}
-	if under := historyOf(es[:visitor.Cap]); len(under.Minutes) == 0 {
-		t.Error("at the cap: minutes are gone, want them kept")
-	}
 }
 
 func TestSessions(t *testing.T) {
@@ -98,7 +77,7 @@ func TestSessions(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			var h visitor.History
 			for i, m := range tt.minutes {
-				h.Add(visitor.Limits{}, &schemas.Event{Id: fmt.Sprint(i), Kind: schemas.Kind_KIND_PAGE, Time: int64(m) * minute})
+				h.Add(&schemas.Event{Id: fmt.Sprint(i), Kind: schemas.Kind_KIND_PAGE, Time: int64(m) * minute})
 			}
 			var got []int
 			for _, s := range h.Sessions() {
@@ -168,18 +147,15 @@ func TestDifferencesSumToMeasure(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		log := aLog(t, "log")
 		live, exact := panes{}, panes{}
-		v := visitor.Visitor{Device: visitor.HashDevice("d")}
+		l := someLimits(t)
+		v := visitor.Visitor{Device: visitor.HashDevice("d"), Limits: l}
 		var c visitor.Cell
 		for i, e := range log {
 			_, _, d := v.Apply(int64(i), e)
-			for _, delta := range d.Panes {
-				live.emit(delta.Pane, delta.N)
-			}
-			c.Fold(visitor.Limits{}, e, visitor.HashID(e.Id), v.Device, exact.emit)
+			d.Effects(func(delta kpi.Delta) { live.emit(delta.Pane, delta.N) })
+			c.Fold(l, e, visitor.HashID(e.Id), v.Device, exact.emit)
 		}
-		for i := range c.Units {
-			c.Units[i].Measure(exact.emit)
-		}
+		c.Units.Measure(exact.emit)
 		if !live.equal(exact) {
 			t.Fatalf("differences sum to %v, the history measures %v", live, exact)
 		}
@@ -197,7 +173,8 @@ func TestCellsMergeToTheFold(t *testing.T) {
 		slices.Sort(cuts)
 
 		var want, base visitor.Cell
-		v := new(visitor.Visitor)
+		l := someLimits(t)
+		v := &visitor.Visitor{Limits: l}
 		cells := []*visitor.Cell{&base}
 		at := 0
 		for epoch := 0; epoch <= len(cuts); epoch++ {
@@ -206,9 +183,9 @@ func TestCellsMergeToTheFold(t *testing.T) {
 				end = cuts[epoch]
 			}
 			for ; at < end; at++ {
-				want.Fold(visitor.Limits{}, log[at], visitor.HashID(log[at].Id), 0, none)
+				want.Fold(l, log[at], visitor.HashID(log[at].Id), 0, none)
 				if epoch < published {
-					base.Fold(visitor.Limits{}, log[at], visitor.HashID(log[at].Id), 0, none)
+					base.Fold(l, log[at], visitor.HashID(log[at].Id), 0, none)
 				}
 				v.Apply(int64(at), log[at])
 			}
@@ -217,12 +194,12 @@ func TestCellsMergeToTheFold(t *testing.T) {
 			}
 			v.Cell = visitor.Cell{Filter: v.Filter}
 		}
-		got, _ := visitor.Merge(visitor.Limits{}, append([]*visitor.Cell{through(t, cells[0])}, cells[1:]...)...).AppendBinary(nil)
+		got, _ := visitor.Merge(l, append([]*visitor.Cell{through(t, cells[0])}, cells[1:]...)...).AppendBinary(nil)
 		exp, _ := want.AppendBinary(nil)
 		if !bytes.Equal(got, exp) {
 			t.Fatalf("cuts %v, generation of %d epochs: merged cells\n%x, one fold\n%x", cuts, published, got, exp)
 		}
-		whole := visitor.Cell{Filter: want.Filter, Units: v.Whole}
+		whole := visitor.Cell{Filter: want.Filter, Units: v.Whole, Beyond: want.Beyond}
 		if got, _ := whole.AppendBinary(nil); !bytes.Equal(got, exp) {
 			t.Fatalf("what speed holds as whole\n%x, one fold\n%x", got, exp)
 		}

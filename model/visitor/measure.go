@@ -21,15 +21,6 @@ var measureOf = [kinds]kpi.Measure{
 	schemas.Kind_KIND_NEWSLETTER:        kpi.Newsletters,
 }
 
-// Measure is m(history): what the history adds to each pane. Distinct counts are
-// not in it, since they cannot be taken away again.
-func (h *History) Measure(emit func(kpi.Pane, int64)) {
-	for i := range h.Minutes {
-		h.Minutes[i].measure(emit)
-	}
-	h.measureSessions(0, len(h.Minutes), emit)
-}
-
 func (m *Minute) measure(emit func(kpi.Pane, int64)) {
 	var all int64
 	for k, n := range m.Kinds {
@@ -66,20 +57,6 @@ func (p *Place) measure(minute int64, emit func(kpi.Pane, int64)) {
 	}
 }
 
-// measureSessions emits the sessions that lie in the minutes [from, to), which
-// must hold whole sessions.
-func (h *History) measureSessions(from, to int, emit func(kpi.Pane, int64)) {
-	for i := from; i < to; {
-		s, next := h.session(i)
-		minute := s.Start / microsPerMinute
-		emit(kpi.Pane{Measure: kpi.Sessions, Minute: minute}, 1)
-		if s.Bounced() {
-			emit(kpi.Pane{Measure: kpi.Bounces, Minute: minute}, 1)
-		}
-		i = next
-	}
-}
-
 // measureEvent is what one event adds to the panes of its own minute. It is all
 // that an event without consent leaves behind.
 func measureEvent(e *schemas.Event, emit func(kpi.Pane, int64)) {
@@ -88,23 +65,25 @@ func measureEvent(e *schemas.Event, emit func(kpi.Pane, int64)) {
 	m.measure(emit)
 }
 
-// change adds the event to the history and emits by how much m(history) grows:
-// m(after) - m(before), computed from the minute and the sessions around the
-// event alone. It says what Add says.
-func (h *History) change(l Limits, e *schemas.Event, emit func(kpi.Pane, int64)) (fresh bool) {
-	less := func(p kpi.Pane, n int64) { emit(p, -n) }
-	switch n := h.Events(); {
-	case n == l.cap(): // this event takes the history over the cap
-		h.Measure(less)
-		return h.Add(l, e)
-	case n > l.cap():
-		return h.Add(l, e)
-	}
-	from, to := h.around(e.Time)
-	h.measureSessions(from, to, less)
-	fresh = h.Add(l, e)
-	from, to = h.around(e.Time)
-	h.measureSessions(from, to, emit)
+// change adds the event to its owner's history and emits by how much m(device)
+// grows: m(after) - m(before), computed from the minute and the sessions around
+// the event alone. When a login loses its place to the owner's, its unit moves
+// into the shared one, and no pane does: sessions are the device's.
+func (us *Units) change(l Limits, e *schemas.Event, o Owner, emit func(kpi.Pane, int64)) (c changed) {
+	var room [8]*Minute
+	measureSessions(us.around(e.Time, room[:0]), func(p kpi.Pane, n int64) { emit(p, -n) })
+	var h *History
+	h, c.unit, c.made, c.gone = us.owner(l, o)
+	c.fresh = h.Add(e)
+	measureSessions(us.around(e.Time, room[:0]), emit)
 	measureEvent(e, emit)
-	return fresh
+	return c
+}
+
+// changed is what an event did to the units of its device.
+type changed struct {
+	unit  *Unit  // that it went into; nil: the shared one
+	made  bool   // the unit is new
+	fresh bool   // the unit had no event in this minute before
+	gone  string // login that has lost its place; empty: none
 }

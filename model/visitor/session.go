@@ -1,44 +1,62 @@
 package visitor
 
-import "fernweh/schemas"
+import (
+	"fernweh/model/kpi"
+	"fernweh/schemas"
+)
 
 // Gap is how long a visitor may be silent within a session, in microseconds:
 // 30 minutes. A longer silence ends it.
 const Gap = 30 * microsPerMinute
 
-// A Session is a run of minutes without a silence longer than Gap, in event
-// time. It is derived from the minutes when it is read, so that an event which
-// comes late and joins two sessions needs no care.
+// A Session is a run of time of one device without a silence longer than Gap, in
+// event time, whoever is logged in. It is derived from the minutes when it is
+// read, so that an event which comes late and joins two sessions needs no care.
 type Session struct {
 	Start, End int64         // event time of its first and last event, UTC microseconds
 	Kinds      [kinds]uint32 // events by schemas.Kind
 }
 
-// Sessions are the sessions of the history, ascending. Above the cap there are none.
+// Sessions are the sessions of this history alone, ascending.
 func (h *History) Sessions() []Session {
 	var out []Session
-	for i := 0; i < len(h.Minutes); {
-		s, next := h.session(i)
-		out = append(out, s)
-		i = next
-	}
+	h.eachSession(func(s *Session) { out = append(out, *s) })
 	return out
 }
 
-// session is the session that begins with minute i, and the minute after it.
-func (h *History) session(i int) (s Session, next int) {
-	s.Start, s.End = h.Minutes[i].First, h.Minutes[i].Last
-	for next = i; next < len(h.Minutes); next++ {
-		m := &h.Minutes[next]
-		if m.First-s.End > Gap {
-			break
-		}
-		s.End = m.Last
-		for k, n := range m.Kinds {
-			s.Kinds[k] += uint32(n)
-		}
+func (h *History) eachSession(yield func(*Session)) {
+	ms := make([]*Minute, len(h.Minutes))
+	for i := range h.Minutes {
+		ms[i] = &h.Minutes[i]
 	}
-	return s, next
+	eachSession(ms, yield)
+}
+
+// eachSession divides minutes in the order of time into sessions. The session is
+// valid until yield returns.
+func eachSession(ms []*Minute, yield func(*Session)) {
+	for i := 0; i < len(ms); {
+		s := Session{Start: ms[i].First, End: ms[i].Last}
+		for ; i < len(ms) && ms[i].First-s.End <= Gap; i++ {
+			s.End = max(s.End, ms[i].Last)
+			for k, n := range ms[i].Kinds {
+				s.Kinds[k] += uint32(n)
+			}
+		}
+		yield(&s)
+	}
+}
+
+// measureSessions emits the sessions of minutes in the order of time, which must
+// be whole sessions.
+func measureSessions(ms []*Minute, emit func(kpi.Pane, int64)) {
+	eachSession(ms, func(s *Session) {
+		minute := s.Start / microsPerMinute
+		emit(kpi.Pane{Measure: kpi.Sessions, Minute: minute}, 1)
+		if s.Bounced() {
+			emit(kpi.Pane{Measure: kpi.Bounces, Minute: minute}, 1)
+		}
+	})
 }
 
 // Events is the number of events in the session.
@@ -56,21 +74,4 @@ func (s *Session) Bounced() bool {
 	passive := s.Kinds[schemas.Kind_KIND_CONSENT] + s.Kinds[schemas.Kind_KIND_IDENTIFY] +
 		s.Kinds[schemas.Kind_KIND_PLACEMENT_SHOWN]
 	return s.Events()-int(passive) <= 1
-}
-
-// around finds the minutes [from, to) of all sessions that an event at time t
-// belongs to or would touch.
-func (h *History) around(t int64) (from, to int) {
-	from, _ = h.search(t / microsPerMinute)
-	to = from
-	first, last := t, t
-	for to < len(h.Minutes) && h.Minutes[to].First-last <= Gap {
-		first, last = min(first, h.Minutes[to].First), max(last, h.Minutes[to].Last)
-		to++
-	}
-	for from > 0 && first-h.Minutes[from-1].Last <= Gap {
-		from--
-		first = h.Minutes[from].First
-	}
-	return from, to
 }

@@ -121,35 +121,17 @@ func (h *History) summarise() summary {
 	for p := range parties {
 		s.trips += float64(h.Counters[cParty+p])
 	}
-	day := int64(-1)
-	for i := 0; i < len(h.Minutes); {
-		x, next := h.session(i)
+	h.eachSession(func(x *Session) {
 		s.sessions++
 		if x.Bounced() {
 			s.bounces++
 		}
-		for ; i < next; i++ {
-			if d := h.Minutes[i].Minute / (24 * 60); d != day {
-				day, s.days = d, s.days+1
-			}
+	})
+	day := int64(-1)
+	for i := range h.Minutes {
+		if d := h.Minutes[i].Minute / (24 * 60); d != day {
+			day, s.days = d, s.days+1
 		}
 	}
 	return s
-}
-
-// Person is what the classification of a unit looks at: the unit, and with the
-// first login also what happened before it. The units themselves stay apart.
-func (us Units) Person(l Limits, login, first string) *History {
-	u := us.Unit(login)
-	if u == nil {
-		return nil
-	}
-	before := us.Unit("")
-	if login == "" || login != first || before == nil {
-		return &u.History
-	}
-	h := new(History)
-	h.Merge(l, &before.History)
-	h.Merge(l, &u.History)
-	return h
 }

@@ -150,7 +150,7 @@ func exact(row schemas.Row, g int64) (*visitor.Cell, error) {
 		if err := since.UnmarshalBinary(s.Value); err != nil {
 			return nil, fmt.Errorf("read %s of device %s: %w", s.Column, schemas.VisitorOf(row.Row), err)
 		}
-		if since.Forgot.All || len(since.Forgot.Logins) > 0 {
+		if since.Forgot.Any() {
 			return nil, nil
 		}
 	}
@@ -158,7 +158,7 @@ func exact(row schemas.Row, g int64) (*visitor.Cell, error) {
 	if err := cell.UnmarshalBinary(c.Value); err != nil {
 		return nil, fmt.Errorf("read %s of device %s: %w", c.Column, schemas.VisitorOf(row.Row), err)
 	}
-	if len(cell.Units) == 0 {
+	if cell.Empty() {
 		return nil, nil
 	}
 	return cell, nil

@@ -45,22 +45,21 @@ func (f *Follower) model(ctx context.Context, id string) (*model, error) {
 
 // exactVisitor is what batch knows of a device.
 func (m *model) exactVisitor(device string, c *visitor.Cell, generation int64) schemas.VisitorDocument {
-	histories := serving.Histories(c.Units)
 	var customers []string
-	for i := range c.Units {
-		if login := c.Units[i].Login; login != "" {
+	for i := range c.Units.Named {
+		if login := c.Units.Named[i].Login; login != "" {
 			customers = append(customers, login)
 		}
 	}
-	s := serving.Summarize(histories...)
+	s := serving.SummarizeDevice(c)
 	d := schemas.VisitorDocument{
 		At: schemas.DocTime(s.LastSeen.UnixMicro()), Device: device, State: schemas.StateExact, Generation: generation,
 		Consent: serving.Consent(c.Choice), Login: c.Login, Customers: customers,
 		First: schemas.DocTime(s.FirstSeen.UnixMicro()), Last: schemas.DocTime(s.LastSeen.UnixMicro()),
 		Sessions: int64(s.Sessions), Bounces: int64(s.Bounces), Events: int64(s.Events),
-		Searches: kinds(histories, schemas.Kind_KIND_SEARCH), Views: kinds(histories, schemas.Kind_KIND_OFFER_VIEW),
-		Carts:    kinds(histories, schemas.Kind_KIND_CART),
-		Bookings: kinds(histories, schemas.Kind_KIND_BOOKING), Cancellations: kinds(histories, schemas.Kind_KIND_CANCELLATION),
+		Searches: s.Kind(schemas.Kind_KIND_SEARCH), Views: s.Kind(schemas.Kind_KIND_OFFER_VIEW),
+		Carts:    s.Kind(schemas.Kind_KIND_CART),
+		Bookings: s.Kind(schemas.Kind_KIND_BOOKING), Cancellations: s.Kind(schemas.Kind_KIND_CANCELLATION),
 		Styles: most(s.Styles), Party: first(most(s.Party)),
 	}
 	if len(s.Money) > 0 {
@@ -82,7 +81,7 @@ func (m *model) segment(c *visitor.Cell) (id string, distance float64, model str
 	if m == nil || c.Choice == schemas.Choice_CHOICE_DENIED {
 		return "", 0, ""
 	}
-	h := c.Units.Person(visitor.Limits{}, serving.ActiveLogin(c), c.FirstLogin)
+	h := c.Units.Person(serving.ActiveLogin(c), c.FirstLogin)
 	if h == nil {
 		return "", 0, ""
 	}
@@ -91,13 +90,6 @@ func (m *model) segment(c *visitor.Cell) (id string, distance float64, model str
 		return "", 0, ""
 	}
 	return m.segments.Segments[i].ID, distance, m.id
-}
-
-func kinds(histories []*visitor.History, k schemas.Kind) (n int64) {
-	for _, h := range histories {
-		n += int64(h.Counters.Kind(k))
-	}
-	return n
 }
 
 // most are the names with the highest counts first.

@@ -36,7 +36,7 @@ func New(r *rand.Rand) *Events {
 	return &Events{
 		Rand: r, clock: 1_700_000_000_000_000, last: 1_699_990_000_000_000 + r.Int64N(400*day),
 		Devices: devices[:1+r.IntN(len(devices))],
-		Logins:  []string{"ann", "bob", "K-" + strings.Repeat("7", 200)},
+		Logins:  []string{"ann", "bob", "cem", "K-" + strings.Repeat("7", 200)},
 		calm:    pick(r, 1, 4, 9),
 	}
 }

@@ -34,27 +34,53 @@ func equal[T comparable](ds *differences, name string, got, want T) {
 func Cell(got *visitor.Cell, want *oracle.Device) error {
 	var ds differences
 	filter(&ds, &got.Filter, want)
-	var logins []string
-	for i := range got.Units {
-		logins = append(logins, got.Units[i].Login)
+	units := want.Units()
+	if err := History(&got.Units.Shared, units[oracle.Nobody]); err != nil {
+		ds = append(ds, fmt.Errorf("nobody's unit: %w", err))
 	}
-	expected := slices.Sorted(maps.Keys(want.Units))
+	delete(units, oracle.Nobody)
+	var logins []string
+	for i := range got.Units.Named {
+		logins = append(logins, got.Units.Named[i].Login)
+	}
+	expected := slices.Sorted(maps.Keys(units))
 	differ(&ds, "the list of units", logins, expected, slices.Equal(logins, expected))
-	for i := range got.Units {
-		u := &got.Units[i]
-		if err := History(&u.History, want.Limits, want.Units[u.Login]); err != nil {
+	places := want.Places()
+	differ(&ds, "the list of logins with a place", got.Units.Known, places, slices.Equal(got.Units.Known, places))
+	for i := range got.Units.Named {
+		u := &got.Units.Named[i]
+		if err := History(&u.History, units[u.Login]); err != nil {
 			ds = append(ds, fmt.Errorf("unit %.20q: %w", u.Login, err))
 		}
-		person := got.Units.Person(limits(want.Limits), u.Login, got.FirstLogin)
-		if err := Vector(person, want.Limits, want.Person(u.Login)); err != nil {
+		person := got.Units.Person(u.Login, got.FirstLogin)
+		if err := Vector(person, want.Person(u.Login)); err != nil {
 			ds = append(ds, fmt.Errorf("unit %.20q with what was before it: %w", u.Login, err))
 		}
 	}
+	sessions(&ds, got.Units.Sessions(), oracle.Sessions(want.All()))
 	return errors.Join(ds...)
 }
 
-func limits(l oracle.Limits) visitor.Limits {
-	return visitor.Limits{Remembered: l.Remembered, Cap: uint64(l.Cap)}
+// Beyond compares what is kept of automatic events. What speed holds whole has none.
+func Beyond(got *visitor.Beyond, events []*schemas.Event) error {
+	var ds differences
+	counters(&ds, &got.Counters, events)
+	want := map[string]oracle.Money{}
+	for _, m := range oracle.Minutes(events) {
+		for currency, x := range m.Money {
+			sum := want[currency]
+			want[currency] = oracle.Money{Booked: sum.Booked + x.Booked, Cancelled: sum.Cancelled + x.Cancelled}
+		}
+	}
+	mine := map[string]oracle.Money{}
+	for _, x := range got.Money {
+		mine[x.Currency] = oracle.Money{Booked: x.Booked, Cancelled: x.Cancelled}
+	}
+	differ(&ds, "money beyond", mine, want, maps.Equal(mine, want))
+	if len(ds) > 0 {
+		return fmt.Errorf("beyond: %w", errors.Join(ds...))
+	}
+	return nil
 }
 
 func filter(ds *differences, got *visitor.Filter, want *oracle.Device) {
@@ -63,22 +89,38 @@ func filter(ds *differences, got *visitor.Filter, want *oracle.Device) {
 		ids = append(ids, oracle.Hash(id))
 	}
 	differ(ds, "the list of remembered ids", got.IDs, ids, slices.Equal(got.IDs, ids))
-	equal(ds, "login", got.Login, want.Login)
-	equal(ds, "first login", got.FirstLogin, want.First)
+	equal(ds, "login", owner(got.Login, got.Nobody), want.Current)
+	equal(ds, "first login", owner(got.FirstLogin, got.FirstGone), want.First)
+	equal(ds, "number of accepted events", got.Events, int64(len(want.Accepted)+want.Taken+len(want.Beyond)))
+	if !want.Full {
+		equal(ds, "cost", got.Bytes, int64(want.Spent))
+	}
+	equal(ds, "erased others", got.ErasedOthers, want.ErasedOthers)
+	equal(ds, "erased unnamed", got.ErasedUnnamed, want.ErasedUnnamed)
 	equal(ds, "choice", got.Choice, want.Choice)
 	equal(ds, "erased", got.Erased, want.Erased)
-	erased := map[string]int64{}
+	erased, expected := map[uint64]int64{}, map[uint64]int64{}
 	for _, e := range got.ErasedLogins {
 		erased[e.Login] = e.At
 	}
-	differ(ds, "erased logins", erased, want.ErasedLogins, maps.Equal(erased, want.ErasedLogins))
+	for login, at := range want.ErasedLogins {
+		expected[oracle.Hash(login)] = at
+	}
+	differ(ds, "erased logins", erased, expected, maps.Equal(erased, expected))
+}
+
+// owner is an owner as the oracle names it.
+func owner(login string, nobody bool) string {
+	if nobody {
+		return login + oracle.Nobody
+	}
+	return login
 }
 
 // History compares what is known of a unit.
-func History(got *visitor.History, l oracle.Limits, events []*schemas.Event) error {
+func History(got *visitor.History, events []*schemas.Event) error {
 	var ds differences
 	equal(&ds, "number of events", got.Events(), uint64(len(events)))
-	equal(&ds, "counters only", got.CountersOnly(), len(events) > l.Cap)
 	first, last := int64(0), int64(0)
 	for i, e := range events {
 		if i == 0 {
@@ -88,14 +130,18 @@ func History(got *visitor.History, l oracle.Limits, events []*schemas.Event) err
 	}
 	equal(&ds, "first", got.First, first)
 	equal(&ds, "last", got.Last, last)
-	counters := oracle.Counters(events)
-	for i, n := range got.Counters {
-		equal(&ds, fmt.Sprint("counter ", i), int(n), counters[i])
-	}
-	minutes(&ds, got, oracle.Minutes(l, events))
-	offers(&ds, got, oracle.Offers(l, events))
-	sessions(&ds, got, oracle.Sessions(l, events))
+	counters(&ds, &got.Counters, events)
+	minutes(&ds, got, oracle.Minutes(events))
+	offers(&ds, got, oracle.Offers(events))
+	sessions(&ds, got.Sessions(), oracle.Sessions(events))
 	return errors.Join(ds...)
+}
+
+func counters(ds *differences, got *visitor.Counters, events []*schemas.Event) {
+	want := oracle.Counters(events)
+	for i, n := range got {
+		equal(ds, fmt.Sprint("counter ", i), int(n), want[i])
+	}
 }
 
 func minutes(ds *differences, got *visitor.History, want map[int64]oracle.Minute) {
@@ -134,14 +180,14 @@ func offers(ds *differences, got *visitor.History, want map[string]oracle.Offer)
 	differ(ds, "the list of offers", ids, expected, slices.Equal(ids, expected))
 }
 
-func sessions(ds *differences, got *visitor.History, want []oracle.Session) {
+func sessions(ds *differences, got []visitor.Session, want []oracle.Session) {
 	type session struct {
 		start, end int64
 		events     int
 		bounce     bool
 	}
 	var mine, theirs []session
-	for _, s := range got.Sessions() {
+	for _, s := range got {
 		mine = append(mine, session{s.Start, s.End, s.Events(), s.Bounced()})
 	}
 	for _, s := range want {
@@ -151,9 +197,9 @@ func sessions(ds *differences, got *visitor.History, want []oracle.Session) {
 }
 
 // Vector compares the features of a history by their names.
-func Vector(got *visitor.History, l oracle.Limits, events []*schemas.Event) error {
+func Vector(got *visitor.History, events []*schemas.Event) error {
 	var ds differences
-	want := oracle.Vector(l, events)
+	want := oracle.Vector(events)
 	names := visitor.Features()
 	vector := got.Vector(nil)
 	equal(&ds, "number of features", len(vector), len(want))

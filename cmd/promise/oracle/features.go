@@ -8,7 +8,7 @@ import (
 )
 
 // Vector is the feature vector of a unit's events by the features' names.
-func Vector(l Limits, events []*schemas.Event) map[string]float64 {
+func Vector(events []*schemas.Event) map[string]float64 {
 	c := Counters(events)
 	number := func(indices ...int) (n float64) {
 		for _, i := range indices {
@@ -18,30 +18,30 @@ func Vector(l Limits, events []*schemas.Event) map[string]float64 {
 	}
 	log := func(x float64) float64 { return math.Log(1 + x) }
 	e, v, b := float64(len(events)), number(int(schemas.Kind_KIND_OFFER_VIEW)), number(int(schemas.Kind_KIND_BOOKING))
-	t := number(40, 41, 42, 43)
-	s, bounces, days := times(l, events)
+	t := number(104, 105, 106, 107)
+	s, bounces, days := times(events)
 	out := map[string]float64{
 		"volume:events": log(e), "volume:sessions": log(s), "volume:days": log(days), "volume:offers viewed": log(v),
 		"volume:searches": log(number(int(schemas.Kind_KIND_SEARCH))), "volume:bookings": log(b),
 		"habit:researcher": log(v) - log(8*b), "habit:bounces": bounces / (s + 1), "habit:deep sessions": log(e / (s + 1)),
 		"habit:carts": number(int(schemas.Kind_KIND_CART)) / (v + 2),
 
-		"party:solo": number(40) / (t + 1), "party:couple": number(41) / (t + 1),
-		"party:family": number(42) / (t + 1), "party:group": number(43) / (t + 1),
-		"season:winter": number(44+11, 44, 45) / (t + 1), "season:spring": number(46, 47, 48) / (t + 1),
-		"season:summer": number(49, 50, 51) / (t + 1), "season:autumn": number(52, 53, 54) / (t + 1),
-		"lead:short notice": number(56, 57) / (t + 1), "lead:early planner": number(59, 60) / (t + 1),
-		"stay:short stay": number(61) / (t + 1), "stay:long stay": number(64, 65) / (t + 1),
-		"level:stars": mean(c, 66, 69), "level:price": mean(c, 70, 77),
+		"party:solo": number(104) / (t + 1), "party:couple": number(105) / (t + 1),
+		"party:family": number(106) / (t + 1), "party:group": number(107) / (t + 1),
+		"season:winter": number(108+11, 108, 109) / (t + 1), "season:spring": number(110, 111, 112) / (t + 1),
+		"season:summer": number(113, 114, 115) / (t + 1), "season:autumn": number(116, 117, 118) / (t + 1),
+		"lead:short notice": number(120, 121) / (t + 1), "lead:early planner": number(123, 124) / (t + 1),
+		"stay:short stay": number(125) / (t + 1), "stay:long stay": number(128, 129) / (t + 1),
+		"level:stars": mean(c, 130, 133), "level:price": mean(c, 134, 141),
 
-		"time:morning": number(79) / (e + 1), "time:evening": number(81) / (e + 1), "time:weekend": number(82) / (e + 1),
-		"device:mobile": number(85) / (e + 1), "device:bot": number(87) / (e + 1), "source:campaign": number(91) / (e + 1),
+		"time:morning": number(143) / (e + 1), "time:evening": number(145) / (e + 1), "time:weekend": number(146) / (e + 1),
+		"device:mobile": number(149) / (e + 1), "device:bot": number(151) / (e + 1), "source:campaign": number(155) / (e + 1),
 	}
 	for style := 1; style <= 11; style++ {
-		out["style:"+word(schemas.Style_name[int32(style)], "STYLE_")] = number(16+style) / (v + 1)
+		out["style:"+word(schemas.Style_name[int32(style)], "STYLE_")] = number(64+style) / (v + 1)
 	}
 	for kind := 1; kind <= 6; kind++ {
-		out["offer:"+word(schemas.OfferKind_name[int32(kind)], "OFFER_KIND_")] = number(32+kind) / (v + 1)
+		out["offer:"+word(schemas.OfferKind_name[int32(kind)], "OFFER_KIND_")] = number(96+kind) / (v + 1)
 	}
 	return out
 }
@@ -49,9 +49,9 @@ func Vector(l Limits, events []*schemas.Event) map[string]float64 {
 func word(name, prefix string) string { return strings.ToLower(strings.TrimPrefix(name, prefix)) }
 
 // times are the sessions, bounces and days of events.
-func times(l Limits, events []*schemas.Event) (sessions, bounces, days float64) {
+func times(events []*schemas.Event) (sessions, bounces, days float64) {
 	on := map[int64]bool{}
-	for _, s := range Sessions(l, events) {
+	for _, s := range Sessions(events) {
 		sessions++
 		if s.Bounce {
 			bounces++
@@ -79,9 +79,10 @@ func mean(c map[int]int, from, to int) float64 {
 // Person is what a unit is looked at with: itself, and with the first login also
 // what happened before it.
 func (d *Device) Person(login string) []*schemas.Event {
-	events := d.Units[login]
+	units := d.Units()
+	events := units[login]
 	if login != "" && login == d.First {
-		events = append(append([]*schemas.Event{}, d.Units[""]...), events...)
+		events = append(append([]*schemas.Event{}, units[""]...), events...)
 	}
 	return events
 }

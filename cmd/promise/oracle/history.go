@@ -7,17 +7,14 @@ import (
 	"fernweh/schemas"
 )
 
-// A Session is a run of a unit's events without a silence of more than 30 minutes.
+// A Session is a run of events without a silence of more than 30 minutes.
 type Session struct {
 	Events []*schemas.Event // by time
 	Bounce bool
 }
 
-// Sessions are the sessions of a unit's events, by time; none above the cap.
-func Sessions(l Limits, events []*schemas.Event) []Session {
-	if len(events) > l.Cap {
-		return nil
-	}
+// Sessions are the sessions of events, by time.
+func Sessions(events []*schemas.Event) []Session {
 	sorted := slices.Clone(events)
 	slices.SortFunc(sorted, func(a, b *schemas.Event) int { return int(a.Time - b.Time) })
 	var out []Session
@@ -62,12 +59,9 @@ type Minute struct {
 	Money       map[string]Money
 }
 
-// Minutes are the minutes of a unit's events; none above the cap.
-func Minutes(l Limits, events []*schemas.Event) map[int64]Minute {
+// Minutes are the minutes of a unit's events.
+func Minutes(events []*schemas.Event) map[int64]Minute {
 	out := map[int64]Minute{}
-	if len(events) > l.Cap {
-		return out
-	}
 	for _, e := range events {
 		m, there := out[minuteOf(e)]
 		if !there {
@@ -114,12 +108,9 @@ func money(e *schemas.Event) (currency string, m Money) {
 	return "", Money{}
 }
 
-// Offers are what a unit's events say of offers; none above the cap.
-func Offers(l Limits, events []*schemas.Event) map[string]Offer {
+// Offers are what a unit's events say of offers.
+func Offers(events []*schemas.Event) map[string]Offer {
 	out := map[string]Offer{}
-	if len(events) > l.Cap {
-		return out
-	}
 	for _, e := range events {
 		id := e.GetOffer().GetId()
 		if id == "" || e.Kind != schemas.Kind_KIND_OFFER_VIEW && e.Kind != schemas.Kind_KIND_BOOKING {
@@ -155,60 +146,60 @@ func Counters(events []*schemas.Event) map[int]int {
 func countEvent(c map[int]int, e *schemas.Event) {
 	c[0+int(e.Kind)]++
 	at := time.UnixMicro(e.Time).UTC()
-	c[78+below(int64(at.Hour()), 6, 12, 18)]++
+	c[142+below(int64(at.Hour()), 6, 12, 18)]++
 	if at.Weekday() == time.Saturday || at.Weekday() == time.Sunday {
-		c[82]++
+		c[146]++
 	}
 	if class := int(e.GetContext().GetDeviceClass()); class >= 1 && class <= 7 {
-		c[83+class]++
+		c[147+class]++
 	}
 	if e.GetContext().GetCampaignSource() != "" || e.GetContext().GetCampaignName() != "" {
-		c[91]++
+		c[155]++
 	}
 	if e.GetContext().GetReferrer() != "" {
-		c[92]++
+		c[156]++
 	}
 }
 
 func countOffer(c map[int]int, o *schemas.Offer) {
 	for _, s := range o.Styles {
-		if s >= 1 && s <= 15 {
-			c[16+int(s)]++
+		if s >= 1 && s <= 31 {
+			c[64+int(s)]++
 		}
 	}
 	if o.Kind >= 1 && o.Kind <= 7 {
-		c[32+int(o.Kind)]++
+		c[96+int(o.Kind)]++
 	}
 	if o.Stars > 0 {
-		c[66+below(int64(o.Stars), 30, 40, 50)]++
+		c[130+below(int64(o.Stars), 30, 40, 50)]++
 	}
 	if o.Price > 0 {
-		c[70+below(o.Price, 5000, 10_000, 20_000, 40_000, 80_000, 160_000, 320_000)]++
+		c[134+below(o.Price, 5000, 10_000, 20_000, 40_000, 80_000, 160_000, 320_000)]++
 	}
 }
 
 func countTrip(c map[int]int, s *schemas.Search, at int64) {
 	switch {
 	case s.Children > 0:
-		c[42]++
+		c[106]++
 	case s.Adults == 1:
-		c[40]++
+		c[104]++
 	case s.Adults == 2:
-		c[41]++
+		c[105]++
 	case s.Adults > 2:
-		c[43]++
+		c[107]++
 	}
 	if s.Depart > 0 {
-		c[44+int(time.Unix(int64(s.Depart)*24*60*60, 0).UTC().Month())-1]++
+		c[108+int(time.Unix(int64(s.Depart)*24*60*60, 0).UTC().Month())-1]++
 		if ahead := int64(s.Depart) - at/day; ahead >= 0 {
-			c[56+below(ahead, 7, 30, 90, 180)]++
+			c[120+below(ahead, 7, 30, 90, 180)]++
 		}
 	}
 	if s.Nights > 0 {
-		c[61+below(int64(s.Nights), 4, 7, 10, 14)]++
+		c[125+below(int64(s.Nights), 4, 7, 10, 14)]++
 	}
 	if s.Query != "" {
-		c[93]++
+		c[157]++
 	}
 }
 

@@ -15,11 +15,14 @@ import (
 // Limits are the sizes that the documents name, so that a test can make them small.
 type Limits struct {
 	Remembered int // ids that the filter knows
-	Cap        int // events of a unit above which it has counters only
+	Cap        int // events that are kept in full
+	Bytes      int // what they cost
+	Units      int // logins with a unit of their own
+	Erasures   int // of logins that are known one by one
 }
 
 // Documented are the limits of a portal.
-var Documented = Limits{Remembered: 256, Cap: 10_000}
+var Documented = Limits{Remembered: 2000, Cap: 10_000, Bytes: 384 * 1024, Units: 64, Erasures: 64}
 
 // A Verdict is what the filter says of an event.
 type Verdict string
@@ -30,27 +33,46 @@ const (
 	Erased    Verdict = "erased"
 	Anonymous Verdict = "anonymous"
 	Accepted  Verdict = "accepted"
+	Automatic Verdict = "automatic"
 	Reset     Verdict = "reset"
 )
+
+// Nobody is the owner of what belongs to no login.
+const Nobody = "\x00nobody"
 
 // A Device is what the events of one device, in the order of the log, have left.
 type Device struct {
 	Limits Limits
 
-	Remembered   []string         // ids, the oldest first
-	Login, First string           // of the device; the first one it had
-	Choice       schemas.Choice   // what its visitor said
-	Erased       int64            // when the device was last erased; 0: never
-	ErasedLogins map[string]int64 // when a login was
+	Remembered    []string         // ids, the oldest first
+	Current       string           // login, Nobody, or empty before any
+	First         string           // the first login, Nobody once it was erased, or empty before any
+	Choice        schemas.Choice   // what its visitor said
+	Erased        int64            // when the device was last erased; 0: never
+	ErasedLogins  map[string]int64 // when a login was
+	ErasedOthers  int64            // when any login was that is no longer known by itself
+	ErasedUnnamed int64            // when what comes without a user was
 
-	Units     map[string][]*schemas.Event // what was accepted, by login
-	Anonymous []*schemas.Event            // what came without consent
-	Seen      map[int64]bool              // minutes in which something was ever accepted
+	Accepted  []Owned          // in the order of the log
+	Beyond    []*schemas.Event // what was automatic
+	Spent     int              // what the accepted ones cost
+	Full      bool             // an event was not kept in full
+	Taken     int              // accepted events that erasures of logins took: they count among those kept in full
+	Logins    []string         // that the device ever had, or that an erasure named
+	Anonymous []*schemas.Event // what came without consent
+	Unkept    []*schemas.Event // what was automatic, ever
+	Seen      map[int64]bool   // minutes in which something was ever accepted or automatic
+}
+
+// Owned is an accepted event and whose it is: a login's, Nobody's, or before any.
+type Owned struct {
+	Owner string
+	*schemas.Event
 }
 
 // Fold passes events through a new device.
 func Fold(l Limits, events ...*schemas.Event) *Device {
-	d := &Device{Limits: l, ErasedLogins: map[string]int64{}, Units: map[string][]*schemas.Event{}, Seen: map[int64]bool{}}
+	d := &Device{Limits: l, ErasedLogins: map[string]int64{}, Seen: map[int64]bool{}}
 	for _, e := range events {
 		d.Pass(e)
 	}
@@ -62,14 +84,21 @@ func (d *Device) Pass(e *schemas.Event) Verdict {
 	if slices.Contains(d.Remembered, e.Id) {
 		return Duplicate
 	}
+	owner := d.OwnerOf(e)
 	if e.Kind == schemas.Kind_KIND_ERASURE {
+		login := e.GetErasure().GetLogin()
+		if login == "" && d.Erased > 0 && e.Received <= d.Erased || login != "" && d.isErased(login, e.Received) {
+			return Duplicate
+		}
 		d.remember(e.Id)
-		d.erase(e.GetErasure().GetLogin(), e.Received)
+		if login == "" {
+			d.eraseAll(e.Received)
+		} else {
+			d.erase(login, e.Received)
+		}
 		return Reset
 	}
-	login := d.LoginOf(e)
-	at, erased := d.ErasedLogins[login]
-	if d.Erased > 0 && e.Received <= d.Erased || erased && e.Received <= at {
+	if d.isErased(owner, e.Received) {
 		return Erased
 	}
 	d.remember(e.Id)
@@ -84,23 +113,58 @@ func (d *Device) Pass(e *schemas.Event) Verdict {
 		d.Anonymous = append(d.Anonymous, e)
 		return Anonymous
 	}
-	if e.Kind == schemas.Kind_KIND_IDENTIFY && e.User != "" {
-		d.Login = e.User
+	if e.User != "" {
+		d.Current = e.User
+		if d.First == "" {
+			d.First = e.User
+		}
 	}
-	if d.First == "" {
-		d.First = login
-	}
-	d.Units[login] = append(d.Units[login], e)
 	d.Seen[minuteOf(e)] = true
+	if d.Full || len(d.Accepted)+d.Taken >= d.Limits.Cap || d.Spent+cost(e) > d.Limits.Bytes {
+		d.Full = true
+		d.Beyond, d.Unkept = append(d.Beyond, e), append(d.Unkept, e)
+		return Automatic
+	}
+	d.Spent += cost(e)
+	if e.User != "" {
+		d.Logins = append(d.Logins, e.User)
+	}
+	d.Accepted = append(d.Accepted, Owned{owner, e})
 	return Accepted
 }
 
-// LoginOf is the login that the next event would belong to.
-func (d *Device) LoginOf(e *schemas.Event) string {
+// cost is what an event that is kept in full costs.
+func cost(e *schemas.Event) int {
+	n := 35
+	if destination, _ := place(e); destination != "" {
+		n += 12 + len(destination)
+	}
+	if currency, _ := money(e); currency != "" {
+		n += 26 + len(currency)
+	}
+	if id := e.GetOffer().GetId(); id != "" && (e.Kind == schemas.Kind_KIND_OFFER_VIEW || e.Kind == schemas.Kind_KIND_BOOKING) {
+		n += 20 + len(id)
+	}
+	return n
+}
+
+// OwnerOf is whose the next event would be.
+func (d *Device) OwnerOf(e *schemas.Event) string {
 	if e.User != "" {
 		return e.User
 	}
-	return d.Login
+	return d.Current
+}
+
+func (d *Device) isErased(owner string, received int64) bool {
+	if d.Erased > 0 && received <= d.Erased {
+		return true
+	}
+	if owner == "" || owner == Nobody {
+		return d.ErasedUnnamed > 0 && received <= d.ErasedUnnamed
+	}
+	at, known := d.ErasedLogins[owner]
+	return known && received <= at || d.ErasedOthers > 0 && received <= d.ErasedOthers
 }
 
 func (d *Device) remember(id string) {
@@ -110,29 +174,100 @@ func (d *Device) remember(id string) {
 	}
 }
 
+func (d *Device) eraseAll(at int64) {
+	fresh := Device{
+		Limits: d.Limits, Remembered: d.Remembered, Erased: max(d.Erased, at), ErasedLogins: map[string]int64{},
+		Anonymous: d.Anonymous, Unkept: d.Unkept, Seen: d.Seen,
+	}
+	for login, when := range d.ErasedLogins {
+		if when > fresh.Erased {
+			fresh.ErasedLogins[login] = when
+		}
+	}
+	if d.ErasedOthers > fresh.Erased {
+		fresh.ErasedOthers = d.ErasedOthers
+	}
+	if d.ErasedUnnamed > fresh.Erased {
+		fresh.ErasedUnnamed = d.ErasedUnnamed
+	}
+	if d.Choice == schemas.Choice_CHOICE_DENIED {
+		fresh.Choice = d.Choice
+	}
+	*d = fresh
+}
+
 func (d *Device) erase(login string, at int64) {
-	if login != "" {
-		d.ErasedLogins[login] = max(d.ErasedLogins[login], at)
-		delete(d.Units, login)
-		if d.Login == login {
-			d.Login = ""
+	d.take(login)
+	if d.First == login {
+		d.take("")
+		d.First = Nobody
+		d.ErasedUnnamed = max(d.ErasedUnnamed, at)
+	}
+	if d.Current == login {
+		d.Current = Nobody
+		d.ErasedUnnamed = max(d.ErasedUnnamed, at)
+	}
+	d.Logins = append(d.Logins, login)
+	d.ErasedLogins[login] = max(d.ErasedLogins[login], at)
+	if len(d.ErasedLogins) > d.Limits.Erasures {
+		var earliest string
+		for l, when := range d.ErasedLogins {
+			if earliest == "" || when < d.ErasedLogins[earliest] || when == d.ErasedLogins[earliest] && Hash(l) < Hash(earliest) {
+				earliest = l
+			}
 		}
-		if d.First == login {
-			d.First = ""
-		}
+		d.ErasedOthers = max(d.ErasedOthers, d.ErasedLogins[earliest])
+		delete(d.ErasedLogins, earliest)
+	}
+}
+
+// take removes the events of a unit, unless they are nobody's.
+func (d *Device) take(login string) {
+	if login != "" && !d.placed(login) {
 		return
 	}
-	d.Erased = max(d.Erased, at)
-	for l, when := range d.ErasedLogins {
-		if when <= d.Erased {
-			delete(d.ErasedLogins, l)
+	d.Accepted = slices.DeleteFunc(slices.Clone(d.Accepted), func(o Owned) bool {
+		if o.Owner == login {
+			d.Taken++
+			return true
 		}
+		return false
+	})
+}
+
+// placed says whether a login has a unit of its own.
+func (d *Device) placed(login string) bool { return slices.Contains(d.Places(), Hash(login)) }
+
+// Places are the hashes of the logins with a unit of their own, ascending.
+func (d *Device) Places() []uint64 {
+	var hashes []uint64
+	for _, l := range d.Logins {
+		hashes = append(hashes, Hash(l))
 	}
-	clear(d.Units)
-	d.Login, d.First = "", ""
-	if d.Choice != schemas.Choice_CHOICE_DENIED {
-		d.Choice = schemas.Choice_CHOICE_UNSPECIFIED
+	slices.Sort(hashes)
+	hashes = slices.Compact(hashes)
+	return hashes[:min(len(hashes), d.Limits.Units)]
+}
+
+// Units are the events by unit: a login, empty for before any, or Nobody.
+func (d *Device) Units() map[string][]*schemas.Event {
+	units := map[string][]*schemas.Event{}
+	for _, o := range d.Accepted {
+		owner := o.Owner
+		if owner != "" && owner != Nobody && !d.placed(owner) {
+			owner = Nobody
+		}
+		units[owner] = append(units[owner], o.Event)
 	}
+	return units
+}
+
+// All are the events of all units.
+func (d *Device) All() (events []*schemas.Event) {
+	for _, o := range d.Accepted {
+		events = append(events, o.Event)
+	}
+	return events
 }
 
 const (

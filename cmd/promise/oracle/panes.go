@@ -36,22 +36,14 @@ var counted = map[schemas.Kind]string{
 
 // Count adds to ps what the device counts in panes, but for visitors.
 func (d *Device) Count(ps Panes) {
-	for _, e := range d.Anonymous {
+	for _, e := range slices.Concat(d.Anonymous, d.Unkept, d.All()) {
 		ps.event(e)
 	}
-	for _, events := range d.Units {
-		if len(events) > d.Limits.Cap {
-			continue
-		}
-		for _, e := range events {
-			ps.event(e)
-		}
-		for _, s := range Sessions(d.Limits, events) {
-			start := minuteOf(s.Events[0])
-			ps.add("sessions", start, "", 1)
-			if s.Bounce {
-				ps.add("bounces", start, "", 1)
-			}
+	for _, s := range Sessions(d.All()) {
+		start := minuteOf(s.Events[0])
+		ps.add("sessions", start, "", 1)
+		if s.Bounce {
+			ps.add("bounces", start, "", 1)
 		}
 	}
 }
