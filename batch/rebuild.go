@@ -29,7 +29,7 @@ func (l *Layer) Rebuild(ctx context.Context, progress Progress) (schemas.Run, er
 		if len(published.Kept) > 0 {
 			return schemas.Run{}, fmt.Errorf("rebuild: generation %d is published here: %w", published.Current, ErrNotEmpty)
 		}
-		run, err := l.Run(ctx, progress)
+		run, err := l.run(ctx, progress, true)
 		if errors.Is(err, archive.ErrNoCut) && ctx.Err() == nil {
 			continue // the archive has come by now to the greater cut, and the next number is above it
 		}

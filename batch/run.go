@@ -27,6 +27,11 @@ type Progress func(run schemas.Run, done, all int64)
 // Run makes a generation and publishes it. The record that it returns, also with
 // an error, is the one that lies in the store.
 func (l *Layer) Run(ctx context.Context, progress Progress) (schemas.Run, error) {
+	return l.run(ctx, progress, false)
+}
+
+// run is Run; a rebuild's first generation is the oldest that its views have.
+func (l *Layer) run(ctx context.Context, progress Progress, rebuilds bool) (schemas.Run, error) {
 	release, err := l.lease(ctx)
 	if err != nil {
 		return schemas.Run{}, err
@@ -48,7 +53,7 @@ func (l *Layer) Run(ctx context.Context, progress Progress) (schemas.Run, error)
 	if err := l.settle(ctx, number, records); err != nil {
 		return schemas.Run{}, err
 	}
-	r := &run{Layer: l, chain: chain, epochs: epochs, progress: progress, record: schemas.Run{
+	r := &run{Layer: l, rebuilds: rebuilds, chain: chain, epochs: epochs, progress: progress, record: schemas.Run{
 		Number: number, State: schemas.RunRunning, Started: l.Now().UnixMicro(),
 		Settings: map[string]string{
 			"segments": strconv.Itoa(l.Segments), "restarts": strconv.Itoa(l.Restarts),
@@ -76,6 +81,7 @@ func (l *Layer) Run(ctx context.Context, progress Progress) (schemas.Run, error)
 // A run is one run in work.
 type run struct {
 	*Layer
+	rebuilds bool
 	chain    *archive.Chain
 	epochs   []int64 // by partition: the cut that the archive's end has come to
 	progress Progress
@@ -343,7 +349,9 @@ func (r *run) publish(ctx context.Context, _ *schemas.Step) error {
 		if len(published.Kept) > 0 && published.Kept[0].Run > g.Run {
 			return fmt.Errorf("generation %d is published already: %w", published.Kept[0].Run, errOvertaken)
 		}
-		done, err := r.switchTo(ctx, old, published.With(g))
+		next := published.With(g)
+		next.Dropped = next.Dropped || r.rebuilds
+		done, err := r.switchTo(ctx, old, next)
 		if err != nil {
 			return err
 		}

@@ -86,6 +86,7 @@ const (
 	partOrder
 	partPlacement
 	partErasure
+	partAction
 )
 
 // A column is one column of the archive: how it is typed, what of a record goes
@@ -152,6 +153,7 @@ func FoldColumns() []string {
 		"search_destination", "depart", "nights", "adults", "children", "query",
 		"offer", "offer_kind", "offer_destination", "styles", "stars", "price",
 		"order_amount", "order_currency", "erasure_login",
+		"campaign", "campaign_version", "cause", "action_cap", "action_again", "exit_on_booking", "control_group",
 	}
 }
 
@@ -181,6 +183,7 @@ type scratch struct {
 	order     Order
 	placement Placement
 	erasure   Erasure
+	action    Action
 }
 
 // Bind makes the reader read the columns of a batch, found by name. Columns that
@@ -208,7 +211,7 @@ func (rr *RowReader) Read(i int, r *Record) {
 	s := &rr.event
 	*r = Record{Event: &s.Event}
 	s.Context, s.Search, s.Offer = &s.context, &s.search, &s.offer
-	s.Order, s.Placement, s.Erasure = &s.order, &s.placement, &s.erasure
+	s.Order, s.Placement, s.Erasure, s.Action = &s.order, &s.placement, &s.erasure, &s.action
 	for _, set := range rr.set {
 		set(i, r)
 	}

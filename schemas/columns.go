@@ -80,6 +80,14 @@ var columns = []column{
 	text("arm", func(e *Event) string { return e.Placement.GetArm() }, func(e *Event, v string) { e.Placement.Arm = v }),
 
 	text("erasure_login", func(e *Event) string { return e.Erasure.GetLogin() }, func(e *Event, v string) { e.Erasure.Login = v }),
+	text("campaign", func(e *Event) string { return e.Action.GetCampaign() }, func(e *Event, v string) { e.Action.Campaign = v }),
+	text("campaign_version", func(e *Event) string { return e.Action.GetVersion() }, func(e *Event, v string) { e.Action.Version = v }),
+	large("cause", func(e *Event) int64 { return e.Action.GetCause() }, func(e *Event, v int64) { e.Action.Cause = v }),
+	small("action_cap", func(e *Event) int32 { return e.Action.GetCap() }, func(e *Event, v int32) { e.Action.Cap = v }),
+	large("action_again", func(e *Event) int64 { return e.Action.GetAgain() }, func(e *Event, v int64) { e.Action.Again = v }),
+	code("exit_on_booking", func(e *Event) uint8 { return bit(e.Action.GetExitOnBooking()) },
+		func(e *Event, v uint8) { e.Action.ExitOnBooking = v != 0 }),
+	code("control_group", func(e *Event) uint8 { return bit(e.Action.GetControl()) }, func(e *Event, v uint8) { e.Action.Control = v != 0 }),
 	text("properties", func(e *Event) string { return e.Properties }, func(e *Event, v string) { e.Properties = v }),
 	code(columnParts, parts, takeParts),
 }
@@ -87,7 +95,7 @@ var columns = []column{
 // parts says which parts an event has; takeParts takes away the others.
 func parts(e *Event) uint8 {
 	return bit(e.Context != nil)*partContext | bit(e.Search != nil)*partSearch | bit(e.Offer != nil)*partOffer |
-		bit(e.Order != nil)*partOrder | bit(e.Placement != nil)*partPlacement | bit(e.Erasure != nil)*partErasure
+		bit(e.Order != nil)*partOrder | bit(e.Placement != nil)*partPlacement | bit(e.Erasure != nil)*partErasure | bit(e.Action != nil)*partAction
 }
 
 func takeParts(e *Event, has uint8) {
@@ -108,6 +116,9 @@ func takeParts(e *Event, has uint8) {
 	}
 	if has&partErasure == 0 {
 		e.Erasure = nil
+	}
+	if has&partAction == 0 {
+		e.Action = nil
 	}
 }
 

@@ -46,6 +46,7 @@ const (
 	Kind_KIND_NEWSLETTER        Kind = 13 // Newsletter Subscribed
 	Kind_KIND_CUSTOM            Kind = 14 // any other name
 	Kind_KIND_ERASURE           Kind = 15 // the device, or one login of it, is to be forgotten
+	Kind_KIND_ACTION            Kind = 16 // a campaign proposes to act on the device; the filter accepts it or drops it
 )
 
 // Enum value maps for Kind.
@@ -67,6 +68,7 @@ var (
 		13: "KIND_NEWSLETTER",
 		14: "KIND_CUSTOM",
 		15: "KIND_ERASURE",
+		16: "KIND_ACTION",
 	}
 	Kind_value = map[string]int32{
 		"KIND_UNSPECIFIED":       0,
@@ -85,6 +87,7 @@ var (
 		"KIND_NEWSLETTER":        13,
 		"KIND_CUSTOM":            14,
 		"KIND_ERASURE":           15,
+		"KIND_ACTION":            16,
 	}
 )
 
@@ -380,6 +383,7 @@ type Event struct {
 	Order          *Order                 `protobuf:"bytes,14,opt,name=order,proto3" json:"order,omitempty"`
 	Placement      *Placement             `protobuf:"bytes,15,opt,name=placement,proto3" json:"placement,omitempty"`
 	Erasure        *Erasure               `protobuf:"bytes,16,opt,name=erasure,proto3" json:"erasure,omitempty"`
+	Action         *Action                `protobuf:"bytes,18,opt,name=action,proto3" json:"action,omitempty"`
 	Properties     string                 `protobuf:"bytes,17,opt,name=properties,proto3" json:"properties,omitempty"` // JSON object of the properties that no field above holds; empty: none
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
@@ -523,6 +527,13 @@ func (x *Event) GetPlacement() *Placement {
 func (x *Event) GetErasure() *Erasure {
 	if x != nil {
 		return x.Erasure
+	}
+	return nil
+}
+
+func (x *Event) GetAction() *Action {
+	if x != nil {
+		return x.Action
 	}
 	return nil
 }
@@ -1061,6 +1072,100 @@ func (x *Erasure) GetLogin() string {
 	return ""
 }
 
+// Action is what a campaign proposes to do about an event of the device. Its
+// event's time, received, user, source and assumed consent are those of its cause.
+type Action struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Campaign      string                 `protobuf:"bytes,1,opt,name=campaign,proto3" json:"campaign,omitempty"`                                   // its id
+	Version       string                 `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`                                     // of the campaign, as it was in force at the cause
+	Cause         int64                  `protobuf:"varint,3,opt,name=cause,proto3" json:"cause,omitempty"`                                        // offset of the event that triggered it, in the same partition
+	Cap           int32                  `protobuf:"varint,4,opt,name=cap,proto3" json:"cap,omitempty"`                                            // how many actions of the campaign a device may have; 0: any number
+	Again         int64                  `protobuf:"varint,5,opt,name=again,proto3" json:"again,omitempty"`                                        // microseconds of event time from one action's cause to the next one's, at least
+	ExitOnBooking bool                   `protobuf:"varint,6,opt,name=exit_on_booking,json=exitOnBooking,proto3" json:"exit_on_booking,omitempty"` // a booking that was received after the cause ends it
+	Control       bool                   `protobuf:"varint,7,opt,name=control,proto3" json:"control,omitempty"`                                    // of the control group: accepted and counted, delivered to nobody
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Action) Reset() {
+	*x = Action{}
+	mi := &file_events_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Action) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Action) ProtoMessage() {}
+
+func (x *Action) ProtoReflect() protoreflect.Message {
+	mi := &file_events_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Action.ProtoReflect.Descriptor instead.
+func (*Action) Descriptor() ([]byte, []int) {
+	return file_events_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *Action) GetCampaign() string {
+	if x != nil {
+		return x.Campaign
+	}
+	return ""
+}
+
+func (x *Action) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *Action) GetCause() int64 {
+	if x != nil {
+		return x.Cause
+	}
+	return 0
+}
+
+func (x *Action) GetCap() int32 {
+	if x != nil {
+		return x.Cap
+	}
+	return 0
+}
+
+func (x *Action) GetAgain() int64 {
+	if x != nil {
+		return x.Again
+	}
+	return 0
+}
+
+func (x *Action) GetExitOnBooking() bool {
+	if x != nil {
+		return x.ExitOnBooking
+	}
+	return false
+}
+
+func (x *Action) GetControl() bool {
+	if x != nil {
+		return x.Control
+	}
+	return false
+}
+
 // DeadLetter is an event that could not be taken, with its original bytes.
 type DeadLetter struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1075,7 +1180,7 @@ type DeadLetter struct {
 
 func (x *DeadLetter) Reset() {
 	*x = DeadLetter{}
-	mi := &file_events_proto_msgTypes[7]
+	mi := &file_events_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1087,7 +1192,7 @@ func (x *DeadLetter) String() string {
 func (*DeadLetter) ProtoMessage() {}
 
 func (x *DeadLetter) ProtoReflect() protoreflect.Message {
-	mi := &file_events_proto_msgTypes[7]
+	mi := &file_events_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1100,7 +1205,7 @@ func (x *DeadLetter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeadLetter.ProtoReflect.Descriptor instead.
 func (*DeadLetter) Descriptor() ([]byte, []int) {
-	return file_events_proto_rawDescGZIP(), []int{7}
+	return file_events_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *DeadLetter) GetReason() string {
@@ -1158,7 +1263,7 @@ type Decision struct {
 
 func (x *Decision) Reset() {
 	*x = Decision{}
-	mi := &file_events_proto_msgTypes[8]
+	mi := &file_events_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1170,7 +1275,7 @@ func (x *Decision) String() string {
 func (*Decision) ProtoMessage() {}
 
 func (x *Decision) ProtoReflect() protoreflect.Message {
-	mi := &file_events_proto_msgTypes[8]
+	mi := &file_events_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1183,7 +1288,7 @@ func (x *Decision) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Decision.ProtoReflect.Descriptor instead.
 func (*Decision) Descriptor() ([]byte, []int) {
-	return file_events_proto_rawDescGZIP(), []int{8}
+	return file_events_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Decision) GetId() string {
@@ -1267,7 +1372,7 @@ var File_events_proto protoreflect.FileDescriptor
 
 const file_events_proto_rawDesc = "" +
 	"\n" +
-	"\fevents.proto\x12\afernweh\"\xb3\x04\n" +
+	"\fevents.proto\x12\afernweh\"\xdc\x04\n" +
 	"\x05Event\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06device\x18\x02 \x01(\tR\x06device\x12\x12\n" +
@@ -1285,7 +1390,8 @@ const file_events_proto_rawDesc = "" +
 	"\x05offer\x18\r \x01(\v2\x0e.fernweh.OfferR\x05offer\x12$\n" +
 	"\x05order\x18\x0e \x01(\v2\x0e.fernweh.OrderR\x05order\x120\n" +
 	"\tplacement\x18\x0f \x01(\v2\x12.fernweh.PlacementR\tplacement\x12*\n" +
-	"\aerasure\x18\x10 \x01(\v2\x10.fernweh.ErasureR\aerasure\x12\x1e\n" +
+	"\aerasure\x18\x10 \x01(\v2\x10.fernweh.ErasureR\aerasure\x12'\n" +
+	"\x06action\x18\x12 \x01(\v2\x0f.fernweh.ActionR\x06action\x12\x1e\n" +
 	"\n" +
 	"properties\x18\x11 \x01(\tR\n" +
 	"properties\"\xcd\x02\n" +
@@ -1334,7 +1440,15 @@ const file_events_proto_rawDesc = "" +
 	"\bdecision\x18\x03 \x01(\tR\bdecision\x12\x10\n" +
 	"\x03arm\x18\x04 \x01(\tR\x03arm\"\x1f\n" +
 	"\aErasure\x12\x14\n" +
-	"\x05login\x18\x01 \x01(\tR\x05login\"\x90\x01\n" +
+	"\x05login\x18\x01 \x01(\tR\x05login\"\xbe\x01\n" +
+	"\x06Action\x12\x1a\n" +
+	"\bcampaign\x18\x01 \x01(\tR\bcampaign\x12\x18\n" +
+	"\aversion\x18\x02 \x01(\tR\aversion\x12\x14\n" +
+	"\x05cause\x18\x03 \x01(\x03R\x05cause\x12\x10\n" +
+	"\x03cap\x18\x04 \x01(\x05R\x03cap\x12\x14\n" +
+	"\x05again\x18\x05 \x01(\x03R\x05again\x12&\n" +
+	"\x0fexit_on_booking\x18\x06 \x01(\bR\rexitOnBooking\x12\x18\n" +
+	"\acontrol\x18\a \x01(\bR\acontrol\"\x90\x01\n" +
 	"\n" +
 	"DeadLetter\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x1a\n" +
@@ -1354,7 +1468,7 @@ const file_events_proto_rawDesc = "" +
 	"\x05model\x18\t \x01(\tR\x05model\x12\x14\n" +
 	"\x05epoch\x18\n" +
 	" \x01(\x03R\x05epoch\x12\x16\n" +
-	"\x06erased\x18\v \x01(\bR\x06erased*\xc3\x02\n" +
+	"\x06erased\x18\v \x01(\bR\x06erased*\xd4\x02\n" +
 	"\x04Kind\x12\x14\n" +
 	"\x10KIND_UNSPECIFIED\x10\x00\x12\r\n" +
 	"\tKIND_PAGE\x10\x01\x12\x0f\n" +
@@ -1372,7 +1486,8 @@ const file_events_proto_rawDesc = "" +
 	"\x16KIND_PLACEMENT_CLICKED\x10\f\x12\x13\n" +
 	"\x0fKIND_NEWSLETTER\x10\r\x12\x0f\n" +
 	"\vKIND_CUSTOM\x10\x0e\x12\x10\n" +
-	"\fKIND_ERASURE\x10\x0f*G\n" +
+	"\fKIND_ERASURE\x10\x0f\x12\x0f\n" +
+	"\vKIND_ACTION\x10\x10*G\n" +
 	"\x06Choice\x12\x16\n" +
 	"\x12CHOICE_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0eCHOICE_GRANTED\x10\x01\x12\x11\n" +
@@ -1420,7 +1535,7 @@ func file_events_proto_rawDescGZIP() []byte {
 }
 
 var file_events_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_events_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_events_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
 var file_events_proto_goTypes = []any{
 	(Kind)(0),          // 0: fernweh.Kind
 	(Choice)(0),        // 1: fernweh.Choice
@@ -1434,8 +1549,9 @@ var file_events_proto_goTypes = []any{
 	(*Order)(nil),      // 9: fernweh.Order
 	(*Placement)(nil),  // 10: fernweh.Placement
 	(*Erasure)(nil),    // 11: fernweh.Erasure
-	(*DeadLetter)(nil), // 12: fernweh.DeadLetter
-	(*Decision)(nil),   // 13: fernweh.Decision
+	(*Action)(nil),     // 12: fernweh.Action
+	(*DeadLetter)(nil), // 13: fernweh.DeadLetter
+	(*Decision)(nil),   // 14: fernweh.Decision
 }
 var file_events_proto_depIdxs = []int32{
 	0,  // 0: fernweh.Event.kind:type_name -> fernweh.Kind
@@ -1446,15 +1562,16 @@ var file_events_proto_depIdxs = []int32{
 	9,  // 5: fernweh.Event.order:type_name -> fernweh.Order
 	10, // 6: fernweh.Event.placement:type_name -> fernweh.Placement
 	11, // 7: fernweh.Event.erasure:type_name -> fernweh.Erasure
-	4,  // 8: fernweh.Context.device_class:type_name -> fernweh.DeviceClass
-	2,  // 9: fernweh.Offer.kind:type_name -> fernweh.OfferKind
-	3,  // 10: fernweh.Offer.styles:type_name -> fernweh.Style
-	1,  // 11: fernweh.Offer.available:type_name -> fernweh.Choice
-	12, // [12:12] is the sub-list for method output_type
-	12, // [12:12] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	12, // 8: fernweh.Event.action:type_name -> fernweh.Action
+	4,  // 9: fernweh.Context.device_class:type_name -> fernweh.DeviceClass
+	2,  // 10: fernweh.Offer.kind:type_name -> fernweh.OfferKind
+	3,  // 11: fernweh.Offer.styles:type_name -> fernweh.Style
+	1,  // 12: fernweh.Offer.available:type_name -> fernweh.Choice
+	13, // [13:13] is the sub-list for method output_type
+	13, // [13:13] is the sub-list for method input_type
+	13, // [13:13] is the sub-list for extension type_name
+	13, // [13:13] is the sub-list for extension extendee
+	0,  // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_events_proto_init() }
@@ -1468,7 +1585,7 @@ func file_events_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_events_proto_rawDesc), len(file_events_proto_rawDesc)),
 			NumEnums:      5,
-			NumMessages:   9,
+			NumMessages:   10,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -53,6 +53,10 @@ func goldenMessages() map[string]proto.Message {
 			Erasure:    &schemas.Erasure{Login: "K-7"},
 			Properties: `{"room":"sea"}`,
 		},
+		"event-2.hex": &schemas.Event{
+			Id: "3-41-17-action-c1", Device: "herr-mueller-laptop", Kind: schemas.Kind_KIND_ACTION, Time: 1, Received: 2, AssumedConsent: true,
+			Action: &schemas.Action{Campaign: "c1", Version: "9f", Cause: 41, Cap: 2, Again: 3, ExitOnBooking: true, Control: true},
+		},
 		"dead-letter-1.hex": &schemas.DeadLetter{Reason: "the event has no type", Original: []byte("{\xff}"), Endpoint: "/v1/batch",
 			Source: "website", Received: 1_700_000_000_000_000},
 		"decision-1.hex": &schemas.Decision{Id: "3-17-segment", Device: "herr-mueller-laptop", Login: "K-1001", Partition: 3, Offset: 17,

@@ -17,6 +17,10 @@ const FoldVersion = 2
 type Published struct {
 	Current int64        `json:"current"`
 	Kept    []Generation `json:"kept"` // descending by run; the current one is among them unless it is 0
+	// Dropped says that generation 0, the empty one at the beginning of the log, is no
+	// longer kept. Until then speed goes on with it, however late it is: nothing that it
+	// would decide is gone at the first generations. A rebuild drops it at once.
+	Dropped bool `json:"dropped,omitempty"`
 }
 
 // A Generation is what one batch run published.
@@ -27,20 +31,20 @@ type Generation struct {
 	Model string  `json:"model"` // id of the segment model in force; empty: none yet
 }
 
-// Generation finds a kept generation by its run. Generation 0 is kept as long
-// as no other is published.
+// Generation finds a kept generation by its run. Generation 0 is kept until it is
+// dropped.
 func (p Published) Generation(run int64) (Generation, bool) {
 	for _, g := range p.Kept {
 		if g.Run == run {
 			return g, true
 		}
 	}
-	return Generation{}, run == 0 && len(p.Kept) == 0
+	return Generation{}, run == 0 && !p.Dropped
 }
 
 // Oldest is the oldest kept generation; everything older may be deleted.
 func (p Published) Oldest() Generation {
-	if len(p.Kept) == 0 {
+	if len(p.Kept) == 0 || !p.Dropped {
 		return Generation{}
 	}
 	return p.Kept[len(p.Kept)-1]
@@ -49,15 +53,12 @@ func (p Published) Oldest() Generation {
 // Base is the youngest kept generation that is not younger than the epoch: what
 // speed works on there. ok is false where none is kept that old.
 func (p Published) Base(epoch int64) (g Generation, ok bool) {
-	if len(p.Kept) == 0 {
-		return Generation{}, true
-	}
 	for _, g := range p.Kept {
 		if g.Run <= epoch {
 			return g, true
 		}
 	}
-	return Generation{}, false
+	return Generation{}, !p.Dropped
 }
 
 // Cut is the offset below which the generation holds a partition's events.
@@ -75,7 +76,8 @@ const KeptGenerations = 3
 // others stay kept.
 func (p Published) With(g Generation) Published {
 	kept := append([]Generation{g}, p.Kept...)
-	return Published{Current: g.Run, Kept: kept[:min(len(kept), KeptGenerations)]}
+	dropped := p.Dropped || len(kept) > KeptGenerations
+	return Published{Current: g.Run, Kept: kept[:min(len(kept), KeptGenerations)], Dropped: dropped}
 }
 
 // Without is p after a rollback to an older kept generation: the younger ones
@@ -85,7 +87,7 @@ func (p Published) Without(to int64) (Published, error) {
 	if i < 0 {
 		return p, fmt.Errorf("roll back to generation %d: it is not kept; kept are %v", to, p.runs())
 	}
-	return Published{Current: to, Kept: p.Kept[i:]}, nil
+	return Published{Current: to, Kept: p.Kept[i:], Dropped: p.Dropped}, nil
 }
 
 func (p Published) runs() []int64 {

@@ -15,7 +15,9 @@ import (
 
 // fullEvent is an event with every field of every part.
 func fullEvent() *schemas.Event {
-	return proto.Clone(goldenMessages()["event-1.hex"]).(*schemas.Event)
+	e := proto.Clone(goldenMessages()["event-1.hex"]).(*schemas.Event)
+	proto.Merge(e, &schemas.Event{Action: goldenMessages()["event-2.hex"].(*schemas.Event).Action})
+	return e
 }
 
 // batchOf is a record batch of the archive's columns, all but those left out.

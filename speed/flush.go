@@ -25,7 +25,7 @@ const maxPanes = 200_000
 
 // flush makes everything since the last flush durable, in the order that lets a
 // crash between any two cells be repaired by a replay: the visitors with what was
-// decided, then what was said, the links and the panes that follow from it, and the
+// decided, then what was said and proposed, the links and the panes that follow from it, and the
 // position last. What was said has left the process only when its cell is durable,
 // so that a replay, which may have another model, says the same under the same id.
 func (p *Partition) flush(ctx context.Context) error {
@@ -37,6 +37,9 @@ func (p *Partition) flush(ctx context.Context) error {
 		return fmt.Errorf("write visitors of partition %d: %w", p.number, err)
 	}
 	if err := p.flushDecisions(ctx); err != nil {
+		return err
+	}
+	if err := p.flushActions(ctx); err != nil {
 		return err
 	}
 	if err := p.flushLinks(ctx); err != nil {
@@ -58,6 +61,16 @@ func (p *Partition) flushDecisions(ctx context.Context) error {
 	}
 	if err := p.Decisions.AppendDecisions(ctx, p.said); err != nil {
 		return fmt.Errorf("append decisions of partition %d: %w", p.number, err)
+	}
+	return nil
+}
+
+func (p *Partition) flushActions(ctx context.Context) error {
+	if len(p.actions) == 0 {
+		return nil
+	}
+	if err := p.Actions.AppendActions(ctx, p.actions); err != nil {
+		return fmt.Errorf("append actions of partition %d: %w", p.number, err)
 	}
 	return nil
 }
@@ -191,7 +204,8 @@ func (p *Partition) flushPosition(ctx context.Context) error {
 	for _, m := range p.dirty {
 		m.Decided, m.decided, m.dirty = nil, 0, false
 	}
-	p.dirty, p.effects, p.links, p.said = p.dirty[:0], p.effects[:0], p.links[:0], p.said[:0]
+	p.dirty, p.effects, p.links = p.dirty[:0], p.effects[:0], p.links[:0]
+	p.said, p.actions = p.said[:0], p.actions[:0]
 	return nil
 }
 

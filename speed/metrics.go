@@ -18,6 +18,7 @@ type Metrics struct {
 	restarts prometheus.Counter
 	refusals prometheus.Counter
 	misses   prometheus.Counter
+	passed   *prometheus.CounterVec
 }
 
 // NewMetrics registers the metrics of the speed layer.
@@ -45,8 +46,11 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		misses: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "fernweh_speed_degraded_total", Help: "Events that the segment model had no answer for.",
 		}),
+		passed: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "fernweh_speed_passed_total", Help: "Offsets gone past undecided behind a cut: what they would have triggered may not fire.",
+		}, []string{"partition"}),
 	}
-	r.MustRegister(m.events, m.flushes, m.position, m.visitors, m.restarts, m.refusals, m.misses)
+	r.MustRegister(m.events, m.flushes, m.position, m.visitors, m.restarts, m.refusals, m.misses, m.passed)
 	return m
 }
 
@@ -62,3 +66,7 @@ func (m *Metrics) flushed(partition int32, position int64, visitors int, took ti
 func (m *Metrics) restarted() { m.restarts.Inc() }
 func (m *Metrics) refused()   { m.refusals.Inc() }
 func (m *Metrics) degraded()  { m.misses.Inc() }
+
+func (m *Metrics) fellBack(partition int32, offsets int64) {
+	m.passed.WithLabelValues(strconv.Itoa(int(partition))).Add(float64(offsets))
+}

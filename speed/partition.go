@@ -28,6 +28,7 @@ type Partition struct {
 	epoch  int64 // the greatest cut so far
 	base   int64 // a generation, not younger than the epoch, that was seen published
 	next   int64 // offset of the next record
+	passed int64 // offsets that it went past without deciding, because it fell back behind a cut
 	stored int64 // everything below is durable: the position as it is stored
 	event  int64 // event time of the latest event, UTC microseconds
 
@@ -37,6 +38,7 @@ type Partition struct {
 	effects  []effect            // on panes, ascending by offset, since the last flush
 	links    []link              // since the last flush
 	said     []*schemas.Decision // since the last flush
+	actions  []*schemas.Event    // proposed since the last flush
 }
 
 // A member is a visitor in memory.
@@ -77,12 +79,13 @@ func Open(ctx context.Context, stores Stores, number int32) (*Partition, error) 
 		return nil, fmt.Errorf("read what is published: %w", err)
 	}
 	base, ok := published.Base(position.Epoch)
+	was := position.Offset
 	if !ok {
 		base = published.Oldest()
 		position = schemas.Position{Offset: base.Cut(number) + 1, Epoch: base.Run}
 	}
 	return &Partition{
-		Stores: stores, number: number,
+		Stores: stores, number: number, passed: position.Offset - was,
 		epoch: position.Epoch, base: base.Run, next: position.Offset, stored: position.Offset, event: position.Event,
 		visitors: make(map[string]*member),
 		panes:    make(panes),
@@ -96,6 +99,11 @@ func value[T any](r schemas.Row) (T, error) {
 
 // Start is the offset that the first record for Handle must have.
 func (p *Partition) Start() int64 { return p.next }
+
+// Passed is how many offsets before Start no owner has decided for this set of
+// views, because every generation that they could be decided on is gone: their
+// events are in every answer, and what they would have triggered may not fire.
+func (p *Partition) Passed() int64 { return p.passed }
 
 // Handle takes the next records of the partition in log order. When it returns
 // nil, every effect of them is durable. After an error the partition is of no
@@ -184,7 +192,7 @@ func (p *Partition) one(r *schemas.Record) (*member, error) {
 	if r.Offset <= m.stamp {
 		for i := range m.Decided {
 			if d := &m.Decided[i]; d.Offset == r.Offset {
-				p.collect(m, d, r.Event.Time)
+				p.collect(m, d, r.Event)
 				return m, nil
 			}
 		}
@@ -195,6 +203,7 @@ func (p *Partition) one(r *schemas.Record) (*member, error) {
 		if s := p.classify(m, unit.Login); s != nil {
 			d.Said = append(d.Said, *s)
 		}
+		p.trigger(m, unit, r.Event, &d)
 	}
 	m.Decided = append(m.Decided, d)
 	m.decided += d.Size()
@@ -204,8 +213,23 @@ func (p *Partition) one(r *schemas.Record) (*member, error) {
 		p.dirty = append(p.dirty, m)
 	}
 	p.Metrics.event(verdict)
-	p.collect(m, &d, r.Event.Time)
+	p.collect(m, &d, r.Event)
 	return m, nil
+}
+
+// trigger notes the actions that an event triggers. They are part of what was
+// decided: campaigns that are in force only later change nothing of it in a replay.
+func (p *Partition) trigger(m *member, unit *visitor.Unit, e *schemas.Event, d *visitor.Decided) {
+	if p.Triggers == nil {
+		return
+	}
+	triggers := p.Triggers()
+	if triggers == nil {
+		return
+	}
+	if d.Proposed = triggers(&m.Visitor, unit, e); len(d.Proposed) > 0 {
+		d.Login = unit.Login
+	}
 }
 
 // classify names the visitor's segment when it is another than was last said.
@@ -226,19 +250,29 @@ func (p *Partition) classify(m *member, login string) *visitor.Segment {
 }
 
 // collect notes the effects of one event for the next flush.
-func (p *Partition) collect(m *member, d *visitor.Decided, time int64) {
+func (p *Partition) collect(m *member, d *visitor.Decided, e *schemas.Event) {
 	d.Effects(func(delta kpi.Delta) { p.effects = append(p.effects, effect{d.Offset, delta}) })
 	for _, l := range d.Links {
 		p.links = append(p.links, link{d.Offset, m.device, l})
 	}
+	p.propose(d, e)
 	for i := range d.Said {
 		s := &d.Said[i]
 		m.now = s
 		p.said = append(p.said, &schemas.Decision{
 			Id:     p.messageID(d, i),
-			Device: m.device, Login: s.Login, Partition: p.number, Offset: d.Offset, Time: time,
+			Device: m.device, Login: s.Login, Partition: p.number, Offset: d.Offset, Time: e.Time,
 			Segment: s.ID, Distance: s.Distance, Model: s.Model, Epoch: p.epoch, Erased: s.ID == "",
 		})
+	}
+}
+
+// propose notes the actions that an event proposed for the next flush.
+func (p *Partition) propose(d *visitor.Decided, e *schemas.Event) {
+	for i := range d.Proposed {
+		a := &d.Proposed[i]
+		id := fmt.Sprintf("%d-%d-%x-action-%s", p.number, d.Offset, visitor.HashDevice(e.Device), a.Campaign)
+		p.actions = append(p.actions, a.Event(id, e, d.Login, d.Offset))
 	}
 }
 

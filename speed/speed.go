@@ -44,11 +44,23 @@ type Decisions interface {
 	AppendDecisions(ctx context.Context, decisions []*schemas.Decision) error
 }
 
+// Actions takes what campaigns propose into the log of events; durable when it
+// returns nil. The same action may come again after a crash, with the same bytes.
+type Actions interface {
+	AppendActions(ctx context.Context, actions []*schemas.Event) error
+}
+
+// Triggers says which actions an accepted event triggers, given its whole visitor
+// and the unit that it went into. It is pure.
+type Triggers func(v *visitor.Visitor, unit *visitor.Unit, e *schemas.Event) []visitor.Proposal
+
 // Stores is what a partition works with.
 type Stores struct {
 	Views       Views
 	Decisions   Decisions
-	Model       func() *Model // the model in force; nil: none yet
+	Actions     Actions
+	Triggers    func() Triggers // the campaigns in force; nil: none act here
+	Model       func() *Model   // the model in force; nil: none yet
 	Now         func() time.Time
 	Metrics     *Metrics
 	MaxVisitors int // devices that one partition holds in memory
@@ -113,6 +125,11 @@ func (l *Layer) open(ctx context.Context, partition int32) (int64, func(context.
 	p, err := Open(ctx, l.stores, partition)
 	if err != nil {
 		return 0, nil, err
+	}
+	if n := p.Passed(); n > 0 {
+		l.stores.Metrics.fellBack(partition, n)
+		slog.WarnContext(ctx, "speed was behind every kept generation and goes on behind the oldest one's cut: "+
+			"what the events between would have triggered may not fire", "partition", partition, "offsets", n)
 	}
 	return p.Start(), p.Handle, nil
 }

@@ -14,22 +14,40 @@ func filterMutants() []mutant {
 		{"of too many erasures the latest goes", "law 6", file, "if e.At < f.ErasedLogins[earliest].At {", "if e.At > f.ErasedLogins[earliest].At {", by},
 		{"one erasure more is known", "law 6", file, "len(f.ErasedLogins) <= l.erasures()", "len(f.ErasedLogins) <= l.erasures()+1", by},
 		{"what was received with a login's erasure comes back", "law 6", file, "received <= f.ErasedLogins[i].At", "received < f.ErasedLogins[i].At", by},
-		{"an earlier erasure overwrites a later one", "law 6", file, "Erased: max(f.Erased, at)", "Erased: at", by},
-		{"an earlier erasure of a login overwrites a later one", "law 6", file, "max(f.ErasedLogins[i].At, at)", "at", by},
 		{"a refusal is forgotten with the device", "law 6", file, "if f.Choice == schemas.Choice_CHOICE_DENIED {", "if false {", by},
-		{"an erased login stays the device's", "law 6", file, "if f.Login == login {", "if false {", by},
-		{"after an erasure events go to the unit before any login", "law 6", file, "f.Login, f.Nobody = \"\", true", "f.Login, f.Nobody = \"\", false", by},
-		{"the next login gets what was before the erased one", "law 6", file, "f.FirstLogin, f.FirstGone = \"\", true", "f.FirstLogin = \"\"", by},
-		{"an erased login stays the first", "law 6", file, "if f.FirstLogin == login {", "if false {", by},
+		{"an erased login stays the device's", "law 6", file, "if f.Login == login || f.stubbed == hash {", "if f.stubbed == hash {", by},
+		{"after an erasure events go to the unit before any login", "law 6", file, "f.Login, f.Nobody, f.stubbed = \"\", true, 0", "f.Login, f.Nobody, f.stubbed = \"\", false, 0", by},
+		{"the next login gets what was before the erased one", "law 6", file, "f.FirstLogin, f.FirstGone, f.stubbedFirst = \"\", true, 0", "f.FirstLogin = \"\"", by},
+		{"an erased login stays the first", "law 6", file, "if f.FirstLogin == login || f.stubbedFirst == hash {", "if f.stubbedFirst == hash {", by},
 		{"an event without consent logs in", "law 1", file, "if !f.consents(e) {", "f.login(e.User)\n\tif !f.consents(e) {", by},
-		{"an event with a user does not log in", "law 1", file, "f.Login, f.Nobody = user, false", "f.Nobody = false", by},
-		{"a login leaves the device nobody's", "law 1", file, "f.Login, f.Nobody = user, false", "f.Login = user", by},
+		{"an event with a user does not log in", "law 1", file, "f.Login, f.Nobody, f.stubbed = user, false, 0", "f.Nobody = false", by},
+		{"a login leaves the device nobody's", "law 1", file, "f.Login, f.Nobody, f.stubbed = user, false, 0", "f.Login = user", by},
 		{"the latest login is the first", "law 1", file, "if f.FirstLogin == \"\" && !f.FirstGone {", "if !f.FirstGone {", by},
 		{"one event more is kept in full", "law 1", file, "f.Events > l.events()", "f.Events > l.events()+1", by},
 		{"one byte more is kept in full", "law 1", file, "f.Bytes+cost > l.bytes()", "f.Bytes+cost > l.bytes()+1", by},
 		{"after what is not kept in full smaller ones are", "law 1", file, "f.Bytes = l.bytes()", "", by},
 		{"a choice without a word is one", "law 1", file, "&& e.Choice != schemas.Choice_CHOICE_UNSPECIFIED", "", by},
 		{"what the source assumes outweighs the visitor", "law 1", file, "return f.Choice == schemas.Choice_CHOICE_GRANTED", "return f.Choice == schemas.Choice_CHOICE_GRANTED || e.AssumedConsent", by},
+	}
+}
+
+func actionMutants() []mutant {
+	const file, stub = "model/visitor/action.go", "model/visitor/stub.go"
+	by := []string{documented, cells}
+	return []mutant{
+		{"an action comes twice", "law 4", file, "a.GetCause() <= f.Campaigns[i].Cause", "a.GetCause() < f.Campaigns[i].Cause", by},
+		{"one campaign more acts", "law 4", file, "len(f.Campaigns) >= l.campaigns()", "len(f.Campaigns) > l.campaigns()", by},
+		{"what is dropped may come again", "law 4", file, "c.Cause = a.GetCause()\n\tif !f.consents(e)", "if !f.consents(e)", by},
+		{"actions need no consent", "law 4", file, "!f.consents(e) || ", "", by},
+		{"one action more than the cap", "law 4", file, "c.Accepted >= n", "c.Accepted > n", by},
+		{"an action comes too early", "law 4", file, "at-c.At >= a.GetAgain()", "at-c.At >= a.GetAgain()-1", by},
+		{"a booking ends no campaign", "law 4", file, " || a.GetExitOnBooking() && f.Booked > e.Received", "", by},
+		{"an erasure of the device lets actions come again", "law 6", file, "Campaign{ID: c.ID, Cause: c.Cause}", "Campaign{ID: c.ID}", by},
+		{"an action of an erased login is delivered", "law 6", file, "if f.erased(Owner{Login: e.User}, e.Received) {", "if false {", by},
+		{"a stub forgets the choice", "law 6", stub, "s.Choice = e.Choice", "", []string{cells + " -run Stub"}},
+		{"a stub forgets what its event cost", "law 6", stub, "s.Cost = cost(e)", "", []string{cells + " -run Stub"}},
+		{"a stub forgets the login", "law 6", stub, "s.Login = HashLogin(e.User)", "", []string{cells + " -run Stub"}},
+		{"a stub counts nothing", "law 6", stub, "s.Counted = counted(e)", "", []string{cells + " -run Stub"}},
 	}
 }
 

@@ -152,7 +152,7 @@ func (w *world) drain(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := w.complete(ctx); err != nil {
+	if err := errors.Join(w.complete(ctx), w.checkActions()); err != nil {
 		return err
 	}
 	w.now = w.now.Add(time.Hour)

@@ -35,6 +35,9 @@ type world struct {
 	events []*schemas.Event
 	story  []string
 	nested int
+
+	actions map[string][]byte          // that were appended, by id
+	passed  [partitions]map[int64]bool // offsets that no owner has decided for certain
 }
 
 const partitions = 2
@@ -46,10 +49,11 @@ func newWorld(seed uint64, law sabotage, open func() (views, error)) (*world, er
 	}
 	w := &world{
 		rand: rand.New(rand.NewPCG(seed, 1)), law: law, open: open, views: views, files: shelf{law: law, names: map[string][]byte{}},
-		now: time.UnixMicro(1_700_000_000_000_000),
+		now: time.UnixMicro(1_700_000_000_000_000), actions: map[string][]byte{},
 	}
 	for p := range w.truth {
 		w.truth[p] = newTruth()
+		w.passed[p] = map[int64]bool{}
 	}
 	w.layer = &batch.Layer{
 		Settings: batch.Settings{

@@ -104,6 +104,14 @@ func (f *Filter) append(b []byte) []byte {
 	b = append(b, flags, byte(f.Choice))
 	b = binary.AppendUvarint(b, uint64(f.Events))
 	b = binary.AppendUvarint(b, uint64(f.Bytes))
+	b = binary.AppendVarint(b, f.Booked)
+	b = appendUint(b, len(f.Campaigns))
+	for _, c := range f.Campaigns {
+		b = binary.LittleEndian.AppendUint64(b, c.ID)
+		b = binary.AppendVarint(b, c.Cause)
+		b = binary.AppendUvarint(b, uint64(c.Accepted))
+		b = binary.AppendVarint(b, c.At)
+	}
 	b = binary.AppendVarint(b, f.Erased)
 	b = binary.AppendVarint(b, f.ErasedUnnamed)
 	b = binary.AppendVarint(b, f.ErasedOthers)
@@ -125,6 +133,10 @@ func (f *Filter) read(r *reader) {
 	f.Choice = schemas.Choice(r.byte())
 	f.Events = int64(r.uint(math.MaxInt64))
 	f.Bytes = int64(r.uint(math.MaxInt64))
+	f.Booked = r.varint()
+	for range r.count() {
+		f.Campaigns = append(f.Campaigns, Campaign{r.fixed64(), r.varint(), int64(r.uint(math.MaxInt64)), r.varint()})
+	}
 	f.Erased, f.ErasedUnnamed, f.ErasedOthers = r.varint(), r.varint(), r.varint()
 	for range r.count() {
 		f.ErasedLogins = append(f.ErasedLogins, ErasedLogin{r.fixed64(), r.varint()})
@@ -334,7 +346,14 @@ func (d *Decided) append(b []byte) []byte {
 		b = appendString(b, s.Model)
 		b = appendString(b, s.Login)
 	}
-	return b
+	b = appendUint(b, len(d.Proposed))
+	for _, p := range d.Proposed {
+		b = appendString(appendString(b, p.Campaign), p.Version)
+		b = binary.AppendVarint(b, int64(p.Cap))
+		b = binary.AppendVarint(b, p.Again)
+		b = appendBool(appendBool(b, p.ExitOnBooking), p.Control)
+	}
+	return appendString(b, d.Login)
 }
 
 func (d *Decided) read(r *reader) {
@@ -352,6 +371,10 @@ func (d *Decided) read(r *reader) {
 	for range r.count() {
 		d.Said = append(d.Said, Segment{ID: r.string(), Distance: math.Float64frombits(r.fixed64()), Model: r.string(), Login: r.string()})
 	}
+	for range r.count() {
+		d.Proposed = append(d.Proposed, Proposal{r.string(), r.string(), int32(r.varint()), r.varint(), r.bool(), r.bool()})
+	}
+	d.Login = r.string()
 }
 
 func appendUint(b []byte, n int) []byte { return binary.AppendUvarint(b, uint64(n)) }

@@ -15,7 +15,9 @@ type Decided struct {
 	Panes    kpi.Deltas
 	Reversed []Minute // of an erasure: what was counted in them is taken back
 	Links    []LinkChange
-	Said     []Segment // ascending by login; empty: nothing new was said of the visitor
+	Said     []Segment  // empty: nothing new was said of the visitor
+	Proposed []Proposal // actions that the event triggered
+	Login    string     // whose the event was, where an action was proposed
 }
 
 // A LinkChange says that the device now has, or no longer has, a unit of a login.
@@ -56,6 +58,9 @@ func (d *Decided) Size() int {
 	}
 	for _, l := range d.Links {
 		n += 4 + len(l.Login)
+	}
+	for _, p := range d.Proposed {
+		n += 24 + len(p.Campaign) + len(p.Version)
 	}
 	for _, s := range d.Said {
 		n += 16 + len(s.ID) + len(s.Model) + len(s.Login)

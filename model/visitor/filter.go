@@ -21,12 +21,14 @@ const (
 	Accepted                     // goes into the history of its owner
 	Reset                        // is itself an erasure
 	Automatic                    // beyond what is kept in full of a device: counted, kept as a count
+	Acted                        // an action that is to be delivered: counts with its campaign alone
+	Surplus                      // an action that is dropped: cap, consent, exit, too many campaigns
 	verdicts
 )
 
 // String names the verdict.
 func (v Verdict) String() string {
-	return [...]string{"none", "duplicate", "erased", "anonymous", "accepted", "reset", "automatic"}[v]
+	return [...]string{"none", "duplicate", "erased", "anonymous", "accepted", "reset", "automatic", "acted", "surplus"}[v]
 }
 
 // Verdicts is the number of verdicts, for tables by verdict.
@@ -50,11 +52,17 @@ type Filter struct {
 	Choice     schemas.Choice // what the visitor said about being profiled
 	Events     int64          // accepted since the device was last erased
 	Bytes      int64          // what those kept in full take at most in a cell, by cost
+	Booked     int64          // when the latest accepted booking was received, UTC microseconds; 0: none
+	Campaigns  []Campaign     // ascending by id, at most Limits.Campaigns
 
 	Erased        int64         // when the device was last erased, UTC microseconds; 0: never
 	ErasedUnnamed int64         // when a login was last erased that events without a user may be of
 	ErasedLogins  []ErasedLogin // ascending by login, at most Limits.Erasures
 	ErasedOthers  int64         // when the latest login was erased that is no longer among ErasedLogins
+
+	// HashLogin of the current and of the first login where stubs named them: their
+	// erasure stands later in the log and below the same cut, so no cell needs them.
+	stubbed, stubbedFirst uint64
 }
 
 // An ErasedLogin says when a login of the device was last erased.
@@ -69,6 +77,9 @@ func HashID(id string) uint64 { return xxhash.Sum64String(id) }
 // Pass judges the next event of the device in log order, whose id has the given
 // hash, and says whose an accepted event is.
 func (f *Filter) Pass(l Limits, id uint64, e *schemas.Event) (v Verdict, o Owner) {
+	if e.Kind == schemas.Kind_KIND_ACTION {
+		return f.passAction(l, e), Owner{}
+	}
 	if slices.Contains(f.IDs, id) {
 		return Duplicate, Owner{}
 	}
@@ -95,6 +106,9 @@ func (f *Filter) Pass(l Limits, id uint64, e *schemas.Event) (v Verdict, o Owner
 // accept takes an event that nothing speaks against.
 func (f *Filter) accept(l Limits, e *schemas.Event) Verdict {
 	f.login(e.User)
+	if e.Kind == schemas.Kind_KIND_BOOKING {
+		f.Booked = max(f.Booked, e.Received)
+	}
 	return f.count(l, cost(e))
 }
 
@@ -115,7 +129,7 @@ func (f *Filter) login(user string) {
 	if user == "" {
 		return
 	}
-	f.Login, f.Nobody = user, false
+	f.Login, f.Nobody, f.stubbed = user, false, 0
 	if f.FirstLogin == "" && !f.FirstGone {
 		f.FirstLogin = user
 	}
@@ -151,15 +165,16 @@ func (f *Filter) erase(l Limits, id uint64, login string, at int64) Verdict {
 		f.reset(at)
 		return Reset
 	}
-	if f.Login == login {
-		f.Login, f.Nobody = "", true
+	hash := HashLogin(login)
+	if f.Login == login || f.stubbed == hash {
+		f.Login, f.Nobody, f.stubbed = "", true, 0
 		f.ErasedUnnamed = max(f.ErasedUnnamed, at)
 	}
-	if f.FirstLogin == login {
-		f.FirstLogin, f.FirstGone = "", true
+	if f.FirstLogin == login || f.stubbedFirst == hash {
+		f.FirstLogin, f.FirstGone, f.stubbedFirst = "", true, 0
 		f.ErasedUnnamed = max(f.ErasedUnnamed, at)
 	}
-	f.forget(l, HashLogin(login), at)
+	f.forget(l, hash, at)
 	return Reset
 }
 
@@ -175,7 +190,7 @@ func (f *Filter) told(login string, at int64) bool {
 // again after the erasure must not come back to life; so do a refusal of consent
 // and what was erased later than at.
 func (f *Filter) reset(at int64) {
-	g := Filter{IDs: f.IDs, Erased: max(f.Erased, at)}
+	g := Filter{IDs: f.IDs, Erased: at, Campaigns: forgetActions(f.Campaigns)}
 	if f.Choice == schemas.Choice_CHOICE_DENIED {
 		g.Choice = f.Choice
 	}
@@ -201,7 +216,7 @@ func (f *Filter) forget(l Limits, login uint64, at int64) {
 	if !found {
 		f.ErasedLogins = slices.Insert(f.ErasedLogins, i, ErasedLogin{Login: login})
 	}
-	f.ErasedLogins[i].At = max(f.ErasedLogins[i].At, at)
+	f.ErasedLogins[i].At = at // later than the one before, or it would have been told
 	if len(f.ErasedLogins) <= l.erasures() {
 		return
 	}
@@ -243,5 +258,6 @@ func (f *Filter) erasedLogin(login uint64) (int, bool) {
 func (f Filter) clone() Filter {
 	f.IDs = slices.Clone(f.IDs)
 	f.ErasedLogins = slices.Clone(f.ErasedLogins)
+	f.Campaigns = slices.Clone(f.Campaigns)
 	return f
 }

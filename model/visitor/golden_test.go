@@ -45,8 +45,9 @@ func fullCell() *visitor.Cell {
 	return &visitor.Cell{
 		Filter: visitor.Filter{
 			IDs: []uint64{1, 0xfedcba9876543210}, Login: "K-1001", FirstLogin: "K-7", Nobody: true, FirstGone: true,
-			Choice: schemas.Choice_CHOICE_GRANTED, Events: 300, Bytes: 70_000,
-			Erased: 1_600_000_000_000_000, ErasedUnnamed: 8, ErasedOthers: 9,
+			Choice: schemas.Choice_CHOICE_GRANTED, Events: 300, Bytes: 70_000, Booked: 12,
+			Campaigns: []visitor.Campaign{{ID: 5, Cause: 40, Accepted: 2, At: 9}, {ID: 1 << 60, Cause: 41}},
+			Erased:    1_600_000_000_000_000, ErasedUnnamed: 8, ErasedOthers: 9,
 			ErasedLogins: []visitor.ErasedLogin{{Login: 3, At: 5}, {Login: 4, At: 6}},
 		},
 		Forgot: visitor.Forgotten{All: true, Before: true, Logins: []uint64{3, 4}},
@@ -78,6 +79,7 @@ func fullCell() *visitor.Cell {
 			{Offset: 300, Links: []visitor.LinkChange{{Login: "K-3", Linked: false}, {Login: "K-1001", Linked: true}},
 				Reversed: []visitor.Minute{{Minute: minute0, First: minute0 * minute, Last: minute0 * minute,
 					Kinds: [16]uint16{schemas.Kind_KIND_PAGE: 1}}},
+				Proposed: []visitor.Proposal{{Campaign: "c1", Version: "9f", Cap: 2, Again: 3, ExitOnBooking: true, Control: true}}, Login: "K-1001",
 				Said: []visitor.Segment{{Login: "K-3"}, {ID: "s2", Distance: 1.25, Model: "segments-7", Login: "K-1001"}}},
 		},
 	}

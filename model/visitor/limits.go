@@ -16,6 +16,7 @@ type Limits struct {
 	Bytes      int64 // what the events that are kept in full may take in a cell, by cost; 0: 384 KiB
 	Units      int   // logins that have a unit of their own; 0: MaxUnits
 	Erasures   int   // erasures of logins that the filter knows one by one; 0: 64
+	Campaigns  int   // that may act on one device; 0: 64
 }
 
 const (
@@ -32,6 +33,8 @@ const (
 	MaxUnits = 64
 	// maxErasures is how many erasures of logins the filter knows one by one.
 	maxErasures = 64
+	// maxCampaigns is how many campaigns may act on one device.
+	maxCampaigns = 64
 )
 
 func (l Limits) remembered() int { return cmp.Or(l.Remembered, Remembered) }
@@ -39,6 +42,7 @@ func (l Limits) events() int64   { return cmp.Or(l.Cap, Cap) }
 func (l Limits) bytes() int64    { return cmp.Or(l.Bytes, maxBytes) }
 func (l Limits) units() int      { return cmp.Or(l.Units, MaxUnits) }
 func (l Limits) erasures() int   { return cmp.Or(l.Erasures, maxErasures) }
+func (l Limits) campaigns() int  { return cmp.Or(l.Campaigns, maxCampaigns) }
 
 // cost is at least how many bytes an event adds to the units of a cell, apart from
 // their counters: it may be the first of its minute, destination and offer there.

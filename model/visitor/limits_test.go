@@ -49,6 +49,58 @@ func TestSmallLimits(t *testing.T) {
 	}
 }
 
+// TestBytesKeptInFull: events are kept in full up to the last byte, and after the
+// first one that is not none is, however small.
+func TestBytesKeptInFull(t *testing.T) {
+	large := func(id string) *schemas.Event { // 35 + 12 + 10 bytes
+		e := page(id)
+		e.Kind, e.Search = schemas.Kind_KIND_SEARCH, &schemas.Search{Destination: "0123456789"}
+		return e
+	}
+	for _, tt := range []struct {
+		name  string
+		bytes int64
+		log   []*schemas.Event
+		want  []visitor.Verdict
+	}{
+		{"up to the last byte", 70, []*schemas.Event{page("a"), page("b"), page("c")},
+			[]visitor.Verdict{visitor.Accepted, visitor.Accepted, visitor.Automatic}},
+		{"one byte short", 69, []*schemas.Event{page("a"), page("b")}, []visitor.Verdict{visitor.Accepted, visitor.Automatic}},
+		{"none after a large one", 91, []*schemas.Event{page("a"), large("b"), page("c")},
+			[]visitor.Verdict{visitor.Accepted, visitor.Automatic, visitor.Automatic}},
+		{"a large one that fits", 92, []*schemas.Event{page("a"), large("b")}, []visitor.Verdict{visitor.Accepted, visitor.Accepted}},
+	} {
+		var f visitor.Filter
+		for i, e := range tt.log {
+			if got, _ := f.Pass(visitor.Limits{Bytes: tt.bytes}, visitor.HashID(e.Id), e); got != tt.want[i] {
+				t.Errorf("%s: event %d is %s, want %s", tt.name, i, got, tt.want[i])
+			}
+		}
+	}
+}
+
+// TestALoginWithoutAPlaceLeavesNoName: when a login loses its place, the cells that
+// speed writes from then on do not name it.
+func TestALoginWithoutAPlaceLeavesNoName(t *testing.T) {
+	v := visitor.Visitor{Limits: visitor.Limits{Units: 1}}
+	for i, login := range []string{"a long login that is told", "another long login that is told"} {
+		v.Apply(int64(i), by(login, page(login)))
+	}
+	kept := v.Whole.Named[0].Login
+	b, err := v.Cell.AppendBinary(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, login := range []string{"a long login that is told", "another long login that is told"} {
+		if named := bytes.Contains(b, []byte(login)); named != (login == kept || login == v.Login || login == v.FirstLogin) {
+			t.Errorf("the cell names %q: %v; the unit kept is of %q", login, named, kept)
+		}
+	}
+	if len(v.Units.Named) != 1 || v.Units.Shared.Events() != 1 {
+		t.Errorf("the epoch's cell has %d units and %d events of nobody, want 1 and 1", len(v.Units.Named), v.Units.Shared.Events())
+	}
+}
+
 // TestALimitTakesNothingBack: whatever limit a device crosses, the panes keep
 // what was counted: of its log they hold as much as with limits it never meets.
 func TestALimitTakesNothingBack(t *testing.T) {

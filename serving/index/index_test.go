@@ -391,7 +391,7 @@ func TestAliasesFollowWhatIsPublished(t *testing.T) {
 	f := p.follower()
 	look := func(current int64, kept ...int64) {
 		t.Helper()
-		published := schemas.Published{Current: current}
+		published := schemas.Published{Current: current, Dropped: true}
 		for _, g := range kept {
 			published.Kept = append(published.Kept, schemas.Generation{Run: g})
 		}

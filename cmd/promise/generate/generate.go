@@ -76,6 +76,11 @@ func (g *Events) Next() *schemas.Event {
 	case schemas.Kind_KIND_ERASURE:
 		e.Erasure = &schemas.Erasure{Login: pick(g.Rand, append([]string{"", ""}, g.Logins...)...)}
 		e.Received = g.clock - pick(g.Rand, int64(0), 0, 1, 3, 1_000_000, 10_000_000) // not always sent in order
+	case schemas.Kind_KIND_ACTION:
+		e.Action = &schemas.Action{
+			Campaign: pick(g.Rand, "c1", "c1", "c2", "c3"), Cause: int64(len(g.made)) - g.Rand.Int64N(9), Cap: pick(g.Rand, int32(0), 1, 2),
+			Again: pick(g.Rand, 0, 30*minute, int64(day)), ExitOnBooking: g.chance(2), Control: g.chance(9),
+		}
 	}
 	g.near(e)
 	g.made = append(g.made, e)

@@ -95,6 +95,8 @@ func filter(ds *differences, got *visitor.Filter, want *oracle.Device) {
 	if !want.Full {
 		equal(ds, "cost", got.Bytes, int64(want.Spent))
 	}
+	equal(ds, "latest booking", got.Booked, want.Booked)
+	campaigns(ds, got.Campaigns, want)
 	equal(ds, "erased others", got.ErasedOthers, want.ErasedOthers)
 	equal(ds, "erased unnamed", got.ErasedUnnamed, want.ErasedUnnamed)
 	equal(ds, "choice", got.Choice, want.Choice)
@@ -107,6 +109,21 @@ func filter(ds *differences, got *visitor.Filter, want *oracle.Device) {
 		expected[oracle.Hash(login)] = at
 	}
 	differ(ds, "erased logins", erased, expected, maps.Equal(erased, expected))
+}
+
+func campaigns(ds *differences, got []visitor.Campaign, want *oracle.Device) {
+	mine, theirs := map[uint64]visitor.Campaign{}, map[uint64]visitor.Campaign{}
+	for _, c := range got {
+		mine[c.ID] = c
+	}
+	for name, cause := range want.Causes {
+		c := visitor.Campaign{ID: oracle.Hash(name), Cause: cause, Accepted: int64(len(want.Acts[name]))}
+		for _, e := range want.Acts[name] {
+			c.At = e.Time
+		}
+		theirs[c.ID] = c
+	}
+	differ(ds, "the list of campaigns", mine, theirs, maps.Equal(mine, theirs))
 }
 
 // owner is an owner as the oracle names it.

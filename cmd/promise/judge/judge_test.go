@@ -18,7 +18,7 @@ import (
 var logs = flag.Int("logs", 200, "random logs that the fold is held against the documents for")
 
 // fewest are limits that a short log goes over.
-var fewest = oracle.Limits{Remembered: 4, Cap: 12, Bytes: 1200, Units: 2, Erasures: 2}
+var fewest = oracle.Limits{Remembered: 4, Cap: 12, Bytes: 1200, Units: 2, Erasures: 2, Campaigns: 2}
 
 // A device is one device as each layer folds it, and what the documents say.
 type device struct {
@@ -45,7 +45,7 @@ type values map[kpi.Pane]*kpi.Value
 
 func newPortal(l oracle.Limits) *portal {
 	return &portal{
-		small: visitor.Limits{Remembered: l.Remembered, Cap: int64(l.Cap), Bytes: int64(l.Bytes), Units: l.Units, Erasures: l.Erasures}, limits: l,
+		small: visitor.Limits{Remembered: l.Remembered, Cap: int64(l.Cap), Bytes: int64(l.Bytes), Units: l.Units, Erasures: l.Erasures, Campaigns: l.Campaigns}, limits: l,
 		devices: map[string]*device{}, batch: values{}, epochs: []values{{}},
 	}
 }

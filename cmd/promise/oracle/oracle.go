@@ -19,10 +19,11 @@ type Limits struct {
 	Bytes      int // what they cost
 	Units      int // logins with a unit of their own
 	Erasures   int // of logins that are known one by one
+	Campaigns  int // that act on a device
 }
 
 // Documented are the limits of a portal.
-var Documented = Limits{Remembered: 2000, Cap: 10_000, Bytes: 384 * 1024, Units: 64, Erasures: 64}
+var Documented = Limits{Remembered: 2000, Cap: 10_000, Bytes: 384 * 1024, Units: 64, Erasures: 64, Campaigns: 64}
 
 // A Verdict is what the filter says of an event.
 type Verdict string
@@ -35,6 +36,8 @@ const (
 	Accepted  Verdict = "accepted"
 	Automatic Verdict = "automatic"
 	Reset     Verdict = "reset"
+	Acted     Verdict = "acted"
+	Surplus   Verdict = "surplus"
 )
 
 // Nobody is the owner of what belongs to no login.
@@ -52,6 +55,10 @@ type Device struct {
 	ErasedLogins  map[string]int64 // when a login was
 	ErasedOthers  int64            // when any login was that is no longer known by itself
 	ErasedUnnamed int64            // when what comes without a user was
+
+	Causes map[string]int64            // greatest seen, by campaign
+	Acts   map[string][]*schemas.Event // accepted actions, by campaign
+	Booked int64                       // when the latest booking was received
 
 	Accepted  []Owned          // in the order of the log
 	Beyond    []*schemas.Event // what was automatic
@@ -72,7 +79,8 @@ type Owned struct {
 
 // Fold passes events through a new device.
 func Fold(l Limits, events ...*schemas.Event) *Device {
-	d := &Device{Limits: l, ErasedLogins: map[string]int64{}, Seen: map[int64]bool{}}
+	d := &Device{Limits: l, ErasedLogins: map[string]int64{}, Seen: map[int64]bool{},
+		Causes: map[string]int64{}, Acts: map[string][]*schemas.Event{}}
 	for _, e := range events {
 		d.Pass(e)
 	}
@@ -81,6 +89,9 @@ func Fold(l Limits, events ...*schemas.Event) *Device {
 
 // Pass takes the next event, and says what the filter does.
 func (d *Device) Pass(e *schemas.Event) Verdict {
+	if e.Kind == schemas.Kind_KIND_ACTION {
+		return d.act(e)
+	}
 	if slices.Contains(d.Remembered, e.Id) {
 		return Duplicate
 	}
@@ -105,11 +116,7 @@ func (d *Device) Pass(e *schemas.Event) Verdict {
 	if e.Kind == schemas.Kind_KIND_CONSENT && e.Choice != schemas.Choice_CHOICE_UNSPECIFIED {
 		d.Choice = e.Choice
 	}
-	consent := e.AssumedConsent
-	if d.Choice != schemas.Choice_CHOICE_UNSPECIFIED {
-		consent = d.Choice == schemas.Choice_CHOICE_GRANTED
-	}
-	if !consent {
+	if !d.consents(e) {
 		d.Anonymous = append(d.Anonymous, e)
 		return Anonymous
 	}
@@ -120,6 +127,9 @@ func (d *Device) Pass(e *schemas.Event) Verdict {
 		}
 	}
 	d.Seen[minuteOf(e)] = true
+	if e.Kind == schemas.Kind_KIND_BOOKING {
+		d.Booked = max(d.Booked, e.Received)
+	}
 	if d.Full || len(d.Accepted)+d.Taken >= d.Limits.Cap || d.Spent+cost(e) > d.Limits.Bytes {
 		d.Full = true
 		d.Beyond, d.Unkept = append(d.Beyond, e), append(d.Unkept, e)
@@ -131,6 +141,39 @@ func (d *Device) Pass(e *schemas.Event) Verdict {
 	}
 	d.Accepted = append(d.Accepted, Owned{owner, e})
 	return Accepted
+}
+
+func (d *Device) consents(e *schemas.Event) bool {
+	if d.Choice == schemas.Choice_CHOICE_UNSPECIFIED {
+		return e.AssumedConsent
+	}
+	return d.Choice == schemas.Choice_CHOICE_GRANTED
+}
+
+// act judges an action.
+func (d *Device) act(e *schemas.Event) Verdict {
+	campaign := e.GetAction().GetCampaign()
+	if d.isErased(e.User, e.Received) {
+		return Erased
+	}
+	greatest, seen := d.Causes[campaign]
+	if seen && e.GetAction().GetCause() <= greatest {
+		return Duplicate
+	}
+	if !seen && len(d.Causes) == d.Limits.Campaigns {
+		return Surplus
+	}
+	d.Causes[campaign] = e.GetAction().GetCause()
+	before := d.Acts[campaign]
+	limit := int(e.GetAction().GetCap())
+	full := limit > 0 && len(before) >= limit
+	early := len(before) > 0 && e.Time < before[len(before)-1].Time+e.GetAction().GetAgain()
+	left := e.GetAction().GetExitOnBooking() && d.Booked > e.Received
+	if !d.consents(e) || full || early || left {
+		return Surplus
+	}
+	d.Acts[campaign] = append(before, e)
+	return Acted
 }
 
 // cost is what an event that is kept in full costs.
@@ -177,7 +220,7 @@ func (d *Device) remember(id string) {
 func (d *Device) eraseAll(at int64) {
 	fresh := Device{
 		Limits: d.Limits, Remembered: d.Remembered, Erased: max(d.Erased, at), ErasedLogins: map[string]int64{},
-		Anonymous: d.Anonymous, Unkept: d.Unkept, Seen: d.Seen,
+		Anonymous: d.Anonymous, Unkept: d.Unkept, Seen: d.Seen, Causes: d.Causes, Acts: map[string][]*schemas.Event{},
 	}
 	for login, when := range d.ErasedLogins {
 		if when > fresh.Erased {

@@ -1,0 +1,129 @@
+package promise_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+
+	"fernweh/model/kpi"
+	"fernweh/model/visitor"
+	"fernweh/schemas"
+	"fernweh/speed"
+
+	"google.golang.org/protobuf/proto"
+)
+
+// toy is the campaigns of the promise: one with a cap, one that comes again and
+// ends with a booking, and one of a control group.
+func toy(_ *visitor.Visitor, _ *visitor.Unit, e *schemas.Event) []visitor.Proposal {
+	switch e.Kind {
+	case schemas.Kind_KIND_OFFER_VIEW:
+		return []visitor.Proposal{{Campaign: "viewed", Version: "1", Cap: 2}}
+	case schemas.Kind_KIND_SEARCH:
+		return []visitor.Proposal{
+			{Campaign: "searched", Version: "1", Again: 30 * 60_000_000, ExitOnBooking: true},
+			{Campaign: "control", Version: "1", Control: true},
+		}
+	}
+	return nil
+}
+
+var errWrong = errors.New("the promise is broken")
+
+// AppendActions appends actions to the log, as far as fate lets it.
+func (g *gate) AppendActions(_ context.Context, as []*schemas.Event) error {
+	f := g.ask()
+	n := len(as)
+	if f.cells >= 0 {
+		n = min(n, f.cells)
+	}
+	for _, a := range as[:n] {
+		if err := g.act(a); err != nil {
+			return err
+		}
+	}
+	if f.stop {
+		f = g.ask()
+		for _, a := range as[n:] {
+			if f.err != nil {
+				break
+			}
+			if err := g.act(a); err != nil {
+				return err
+			}
+		}
+	}
+	return f.err
+}
+
+// act appends one action: one content an id, whoever appends it, however often.
+func (w *world) act(a *schemas.Event) error {
+	b, err := proto.MarshalOptions{Deterministic: true}.Marshal(a)
+	if err != nil {
+		return err
+	}
+	if before, told := w.actions[a.Id]; told && !bytes.Equal(before, b) {
+		return fmt.Errorf("%w: action %s is told as %v and was told otherwise", errWrong, a.Id, a)
+	}
+	w.actions[a.Id] = b
+	p := int(schemas.Partition(a.Device, partitions))
+	w.tell("append %d:%d action %s", p, len(w.log[p]), a.Id)
+	w.append(p, schemas.Record{Event: proto.Clone(a).(*schemas.Event)})
+	return nil
+}
+
+// pass notes what a new owner goes past without deciding: what it would have
+// triggered may not fire.
+func (w *world) pass(p int, o *speed.Partition) {
+	for at := o.Start() - o.Passed(); at < o.Start(); at++ {
+		w.passed[p][at] = true
+	}
+}
+
+// checkActions: of everything that was acknowledged, each event that triggers has
+// its action in the log, and of however many tellings of one at most one counts.
+func (w *world) checkActions() error {
+	for p := range w.log {
+		cells := map[string]*visitor.Cell{}
+		told, ruled := map[string]bool{}, map[string]int{}
+		var due []string
+		for _, r := range w.log[p] {
+			e := r.Event
+			if e == nil {
+				continue
+			}
+			if cells[e.Device] == nil {
+				cells[e.Device] = new(visitor.Cell)
+			}
+			c := cells[e.Device]
+			owner := visitor.Owner{Login: e.User, Nobody: e.User == "" && c.Nobody}
+			if e.User == "" {
+				owner.Login = c.Login
+			}
+			v := c.Fold(visitor.Limits{}, e, visitor.HashID(e.Id), 0, func(kpi.Pane, int64) {})
+			switch {
+			case e.Kind == schemas.Kind_KIND_ACTION:
+				told[e.Id] = true
+				if v == visitor.Acted || v == visitor.Surplus {
+					ruled[e.Id]++
+				}
+			case v == visitor.Accepted && !owner.Nobody && !w.passed[p][r.Offset]:
+				for _, a := range toy(nil, nil, e) {
+					due = append(due, fmt.Sprintf("%d-%d-%x-action-%s", p, r.Offset, visitor.HashDevice(e.Device), a.Campaign))
+				}
+			}
+		}
+		for _, id := range due {
+			if !told[id] {
+				return fmt.Errorf("action %s is not in the log", id)
+			}
+		}
+		for id, n := range ruled {
+			if n > 1 {
+				return fmt.Errorf("action %s counts %d times", id, n)
+			}
+		}
+	}
+	return nil
+}
