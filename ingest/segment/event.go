@@ -22,12 +22,13 @@ const (
 // A mapper maps the calls of one request, one after the other.
 type mapper struct {
 	Request
-	batchID   string           // messageId of the batch; empty: none that can be used
-	sent      int64            // sentAt of the batch, or unset
-	around    *schemas.Context // what the context of the batch says; nil: there is none
-	agent     string           // user agent of the batch's context
-	lastAgent string           // the last user agent, and its class: mostly all are the same
-	lastClass schemas.DeviceClass
+	batchID      string           // messageId of the batch; empty: none that can be used
+	sent         int64            // sentAt of the batch, or unset
+	around       *schemas.Context // what the context of the batch says; nil: there is none
+	agent        string           // user agent of the batch's context
+	aroundChoice schemas.Choice   // what the batch's context says of consent
+	lastAgent    string           // the last user agent, and its class: mostly all are the same
+	lastClass    schemas.DeviceClass
 
 	// of the call that is being mapped; the memory is used again for the next
 	call, props, ctx, sub object
@@ -44,7 +45,9 @@ func newMapper(top object, r Request) *mapper {
 	}
 	if f := top.peek("context"); f != nil && utf8.ValidString(string(f.value)) {
 		m.around = new(schemas.Context)
-		m.agent = m.contextOf(m.around, object(nil).fields(f.value))
+		ctx := object(nil).fields(f.value)
+		m.aroundChoice = preferences(ctx)
+		m.agent = m.contextOf(m.around, ctx)
 	}
 	return m
 }
@@ -63,7 +66,13 @@ func (m *mapper) item(call value, position int) Item {
 	if err == nil {
 		item.Event, err = m.event(id)
 	}
-	if err != nil {
+	stamp := m.stamp()
+	switch {
+	case err == nil:
+		item.Event = agree(item.Event, stamp)
+	case stamp == schemas.Choice_CHOICE_DENIED:
+		item.Event, item.Reason, item.Original = nil, err.Error(), ""
+	default:
 		item.Event, item.Reason = nil, err.Error()
 	}
 	item.Unread = m.ctx.unread(m.props.unread(m.missed))
@@ -124,15 +133,15 @@ func (m *mapper) event(id string) (*schemas.Event, error) {
 		Id: id, Received: m.Received, Source: m.Source, AssumedConsent: m.AssumedConsent,
 		Context: new(schemas.Context),
 	}
+	if f := m.call.peek("context"); f != nil && f.value.isObject() { // first: it says whether a rejected call may be kept
+		m.ctx, f.taken = m.ctx.fields(f.value), true
+	}
 	var err error
 	if e.Time, err = m.time(); err != nil {
 		return nil, err
 	}
 	if f := m.call.peek("properties"); f != nil && f.value.isObject() {
 		m.props, f.taken = m.props.fields(f.value), true
-	}
-	if f := m.call.peek("context"); f != nil && f.value.isObject() {
-		m.ctx, f.taken = m.ctx.fields(f.value), true
 	}
 	if err := m.kind(e); err != nil {
 		return nil, err
@@ -192,6 +201,8 @@ func (m *mapper) who(e *schemas.Event, call string) error {
 		}
 	}
 	switch {
+	case isPseudo(e.Device):
+		return fmt.Errorf("anonymousId %s is kept for visitors who refuse", e.Device)
 	case e.Device != "":
 		return nil
 	case e.User == "":

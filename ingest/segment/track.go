@@ -47,7 +47,7 @@ func (m *mapper) track(e *schemas.Event) error {
 		e.Kind, e.Choice = schemas.Kind_KIND_CONSENT, takeChoice(m.props, "granted")
 		err = said(e)
 	case "segment consent preference updated":
-		e.Kind, e.Choice = schemas.Kind_KIND_CONSENT, m.preferences()
+		e.Kind, e.Choice = schemas.Kind_KIND_CONSENT, preferences(m.ctx)
 		err = said(e)
 	default:
 		e.Kind = schemas.Kind_KIND_CUSTOM
@@ -66,13 +66,12 @@ func said(e *schemas.Event) error {
 
 // preferences reads context.consent.categoryPreferences: profiling is granted if
 // every category that stands for it is, and there is one.
-func (m *mapper) preferences() (c schemas.Choice) {
-	f := m.ctx.peek("consent")
+func preferences(ctx object) (c schemas.Choice) {
+	f := ctx.peek("consent")
 	if f == nil {
 		return c
 	}
-	m.sub = m.sub[:0].fields(f.value)
-	preferences := m.sub.peek("categoryPreferences")
+	preferences := object(nil).fields(f.value).peek("categoryPreferences")
 	if preferences == nil || !preferences.value.isObject() {
 		return c
 	}
