@@ -336,7 +336,7 @@ func parallel(n int, work func(from, to int)) {
 
 // publish switches to the generation, unless a younger one has been published.
 func (r *run) publish(ctx context.Context, _ *schemas.Step) error {
-	g := schemas.Generation{Run: r.record.Number, Cuts: r.manifest.Cuts(), At: r.Now().UnixMicro(), Model: r.model}
+	g := schemas.Generation{Run: r.record.Number, Cuts: r.manifest.Cuts(), CutTimes: r.manifest.CutTimes(), At: r.Now().UnixMicro(), Model: r.model}
 	for {
 		published, old, err := r.published(ctx)
 		if err != nil {

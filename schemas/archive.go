@@ -25,6 +25,7 @@ type Span struct {
 	Rows      int64 // events
 	Skipped   int64 // cut records, and records that every reader leaves out
 	Bytes     int64 // of the rows, as RowSize counts them; 0: written before they were counted
+	CutAt     int64 // when the broker appended the cut, UTC microseconds; 0: no cut, or written before it was noted
 }
 
 // EpochAfter is the epoch in which the next file begins.
@@ -42,7 +43,7 @@ func (s Span) Check() error {
 // spanKeys are the footer's keys, in the order of the fields.
 var spanKeys = [...]string{
 	"fernweh.partition", "fernweh.first", "fernweh.next", "fernweh.epoch", "fernweh.cut", "fernweh.rows", "fernweh.skipped",
-	"fernweh.bytes",
+	"fernweh.bytes", "fernweh.cut_at",
 }
 
 // alwaysThere is how many of the footer's keys every file has: the others were
@@ -51,7 +52,7 @@ const alwaysThere = 7
 
 // Footer is the span as key-value metadata of the Parquet footer.
 func (s Span) Footer() (keys, values []string) {
-	for _, n := range [len(spanKeys)]int64{int64(s.Partition), s.First, s.Next, s.Epoch, s.Cut, s.Rows, s.Skipped, s.Bytes} {
+	for _, n := range [len(spanKeys)]int64{int64(s.Partition), s.First, s.Next, s.Epoch, s.Cut, s.Rows, s.Skipped, s.Bytes, s.CutAt} {
 		values = append(values, strconv.FormatInt(n, 10))
 	}
 	return spanKeys[:], values
@@ -74,7 +75,7 @@ func ParseSpan(find func(key string) *string) (Span, error) {
 		}
 		ns[i] = n
 	}
-	s := Span{int32(ns[0]), ns[1], ns[2], ns[3], ns[4], ns[5], ns[6], ns[7]}
+	s := Span{int32(ns[0]), ns[1], ns[2], ns[3], ns[4], ns[5], ns[6], ns[7], ns[8]}
 	return s, s.Check()
 }
 

@@ -29,6 +29,10 @@ type Generation struct {
 	Cuts  []int64 `json:"cuts"`  // by partition: the offset of the run's cut; what lies below it is in the generation
 	At    int64   `json:"at"`    // when it was published, UTC microseconds
 	Model string  `json:"model"` // id of the segment model in force; empty: none yet
+
+	// CutTimes are when the cuts were appended, by partition, UTC microseconds: what came
+	// before is in the generation. 0, or none at all: not known.
+	CutTimes []int64 `json:"cutTimes,omitempty"`
 }
 
 // Generation finds a kept generation by its run. Generation 0 is kept until it is
@@ -67,6 +71,16 @@ func (g Generation) Cut(partition int32) int64 {
 		return 0
 	}
 	return g.Cuts[partition]
+}
+
+// FoldedUntil is the time, in UTC microseconds, before which everything that had
+// come in is in the generation, whatever its partition; 0: not known. An event of an
+// earlier time that came in later is not.
+func (g Generation) FoldedUntil() int64 {
+	if len(g.CutTimes) == 0 {
+		return 0
+	}
+	return slices.Min(g.CutTimes)
 }
 
 // KeptGenerations is how many generations stay readable.

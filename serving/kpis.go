@@ -29,13 +29,15 @@ type KPIs struct {
 type Count struct {
 	Value int64   `json:"value"`
 	State State   `json:"state"`
+	Exact *int64  `json:"exact,omitempty" doc:"what batch had counted of it, where the window had ended before the cut and something has come in since that belongs into it"`
 	Error float64 `json:"standardError,omitempty" doc:"relative, of distinct counts, which are estimated"`
 }
 
 // Revenue is what was booked and cancelled in one currency.
 type Revenue struct {
 	Money
-	State State `json:"state"`
+	State State  `json:"state"`
+	Exact *Money `json:"exact,omitempty" doc:"as of a count"`
 }
 
 // A Rate is one number divided by another.
@@ -55,6 +57,7 @@ type Timeline struct {
 	Measure  string  `json:"measure"`
 	Currency string  `json:"currency,omitempty"`
 	Values   []int64 `json:"values"`
+	State    State   `json:"state"`
 }
 
 // visitorsError is the relative standard error of a sketch of 4,096 registers.
@@ -98,7 +101,7 @@ func (s *Server) readKPIs(ctx context.Context, in *kpisInput) (*kpisOutput, erro
 		return nil, err
 	}
 	out := &kpisOutput{show(w, v, in.Top)}
-	out.Body.Waited, out.Body.Provenance = waited, s.watcher.coverage(v.Horizon)
+	out.Body.Waited, out.Body.Provenance = waited, s.watcher.coverageOf(&v)
 	return out, nil
 }
 
@@ -184,7 +187,7 @@ func minutes(location, value, without string) (int64, error) {
 // show derives what is shown of a window's sums.
 func show(w Window, v WindowView, top int) KPIs {
 	g, _ := v.Horizon.generation()
-	x := exhibit{window: w, view: v, folded: g.Run > 0 && w.To*60_000_000 <= g.At}
+	x := exhibit{window: w, view: v, folded: w.To*60_000_000 <= g.FoldedUntil()}
 	out := KPIs{
 		From: time.Unix(w.From*60, 0).UTC(), To: time.Unix(w.To*60, 0).UTC(),
 		Measures: make(map[string]Count), Revenue: x.revenue(), Rates: x.rates(),
@@ -209,7 +212,7 @@ func show(w Window, v WindowView, top int) KPIs {
 type exhibit struct {
 	window Window
 	view   WindowView
-	folded bool // batch was there after the window's end: what speed has no part in is exact
+	folded bool // it had ended when the first of the cuts was appended: what speed has no part in is exact
 }
 
 func (x *exhibit) tally(m kpi.Measure, dim kpi.Dim) Tally {
@@ -224,10 +227,22 @@ func (x *exhibit) tally(m kpi.Measure, dim kpi.Dim) Tally {
 func (x *exhibit) count(m kpi.Measure) Count {
 	t := x.tally(m, kpi.Dim{})
 	c := Count{Value: number(m, &t), State: stateOf(t.Live)}
+	if x.folded && t.Live {
+		exact := number(m, &Tally{Value: x.batch(m, kpi.Dim{})})
+		c.Exact = &exact
+	}
 	if m == kpi.Visitors {
 		c.Error = visitorsError
 	}
 	return c
+}
+
+// batch is what the generation holds of a sum.
+func (x *exhibit) batch(m kpi.Measure, dim kpi.Dim) kpi.Value {
+	if s := x.view.Series[Part{m, dim}]; s != nil {
+		return s.Batch
+	}
+	return kpi.Value{}
 }
 
 // number is the sum of a tally, or what its sketch estimates.
@@ -245,9 +260,13 @@ func (x *exhibit) revenue() []Revenue {
 			continue
 		}
 		booked, cancelled := x.tally(kpi.Revenue, p.Dim), x.tally(kpi.Refunds, p.Dim)
-		sum[p.Dim.Value] = Revenue{
-			Money{p.Dim.Value, booked.Value.Sum, cancelled.Value.Sum}, stateOf(booked.Live || cancelled.Live),
+		r := Revenue{
+			Money: Money{p.Dim.Value, booked.Value.Sum, cancelled.Value.Sum}, State: stateOf(booked.Live || cancelled.Live),
 		}
+		if booked, cancelled := x.batch(kpi.Revenue, p.Dim), x.batch(kpi.Refunds, p.Dim); x.folded && r.State == Live {
+			r.Exact = &Money{p.Dim.Value, booked.Sum, cancelled.Sum}
+		}
+		sum[p.Dim.Value] = r
 	}
 	return all(sum, func(a, b Revenue) int { return cmp.Compare(a.Currency, b.Currency) })
 }
@@ -299,12 +318,11 @@ func (x *exhibit) timelines() []Timeline {
 	for _, m := range x.window.Measures {
 		if m == kpi.Revenue || m == kpi.Refunds {
 			for _, r := range x.revenue() {
-				dim := kpi.Dim{By: kpi.ByCurrency, Value: r.Currency}
-				out = append(out, timeline(m, r.Currency, x.buckets(Part{m, dim}, empty)))
+				out = append(out, x.timeline(m, kpi.Dim{By: kpi.ByCurrency, Value: r.Currency}, empty))
 			}
 			continue
 		}
-		out = append(out, timeline(m, "", x.buckets(Part{Measure: m}, empty)))
+		out = append(out, x.timeline(m, kpi.Dim{}, empty))
 	}
 	return out
 }
@@ -316,8 +334,9 @@ func (x *exhibit) buckets(p Part, empty []Tally) []Tally {
 	return empty
 }
 
-func timeline(m kpi.Measure, currency string, buckets []Tally) Timeline {
-	t := Timeline{Measure: m.String(), Currency: currency, Values: make([]int64, len(buckets))}
+func (x *exhibit) timeline(m kpi.Measure, dim kpi.Dim, empty []Tally) Timeline {
+	buckets, whole := x.buckets(Part{m, dim}, empty), x.tally(m, dim)
+	t := Timeline{Measure: m.String(), Currency: dim.Value, Values: make([]int64, len(buckets)), State: stateOf(whole.Live)}
 	for i := range buckets {
 		t.Values[i] = number(m, &buckets[i])
 	}

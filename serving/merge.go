@@ -177,12 +177,12 @@ func MergePane(h Horizon, row schemas.Row) (PaneView, error) {
 	if v.Pane, err = parsePane(row.Row); err != nil {
 		return v, err
 	}
-	value, picked, err := mergePane(h, row)
+	sums, err := mergePane(h, row)
 	if err != nil {
 		return v, err
 	}
-	v.Value = value
-	for _, p := range picked {
+	v.Value = sums.all
+	for _, p := range sums.picked {
 		if p.Family == schemas.FamilySpeed {
 			v.Through[p.Partition] = max(v.Through[p.Partition], p.cell.Stamp+1)
 			v.Epochs = append(v.Epochs, p.Number)
@@ -208,19 +208,34 @@ func parsePane(row string) (p kpi.Pane, err error) {
 	return p, nil
 }
 
+// A paneSum is what the cells of a pane add up to.
+type paneSum struct {
+	all    kpi.Value
+	batch  kpi.Value // of it, what the generation holds
+	picked []part
+}
+
+// live says whether speed has a part in the sum.
+func (s *paneSum) live() bool {
+	return len(s.picked) > 0 && s.picked[len(s.picked)-1].Family == schemas.FamilySpeed
+}
+
 // mergePane sums what the generation and the epochs from it on say of a pane.
-func mergePane(h Horizon, row schemas.Row) (sum kpi.Value, picked []part, err error) {
-	picked = parts(row, h.Published.Current)
-	for _, p := range picked {
+func mergePane(h Horizon, row schemas.Row) (sum paneSum, err error) {
+	sum.picked = parts(row, h.Published.Current)
+	for _, p := range sum.picked {
 		if int(p.Partition) >= len(h.Positions) {
-			return sum, nil, fmt.Errorf("read %s of pane %s: the log has %d partitions",
+			return sum, fmt.Errorf("read %s of pane %s: the log has %d partitions",
 				p.cell.Column, row.Row, len(h.Positions))
 		}
 		var v kpi.Value
 		if err := v.UnmarshalBinary(p.cell.Value); err != nil {
-			return sum, nil, fmt.Errorf("read %s of pane %s: %w", p.cell.Column, row.Row, err)
+			return sum, fmt.Errorf("read %s of pane %s: %w", p.cell.Column, row.Row, err)
 		}
-		sum.Merge(&v)
+		sum.all.Merge(&v)
+		if p.Family == schemas.FamilyBatch {
+			sum.batch.Merge(&v)
+		}
 	}
-	return sum, picked, nil
+	return sum, nil
 }

@@ -220,7 +220,7 @@ func (p *portal) runs(model string) schemas.Generation {
 	g := schemas.Generation{Run: p.published.Current + 1, At: p.clock().UnixMicro(), Model: model}
 	for i := range p.offsets {
 		cut := p.append(int32(i), 1) // the cut record itself
-		g.Cuts = append(g.Cuts, cut)
+		g.Cuts, g.CutTimes = append(g.Cuts, cut), append(g.CutTimes, g.At)
 		p.position(int32(i), schemas.Position{Offset: cut + 1, Epoch: g.Run, At: g.At})
 	}
 	for device, v := range p.devices {

@@ -33,7 +33,8 @@ type Provenance struct {
 	Cut        int64    `json:"cut" doc:"the generation holds every event below this offset"`
 	Speed      int64    `json:"speed" doc:"speed has written every event below this offset"`
 	SpeedEpoch int64    `json:"speedEpoch" doc:"if below the generation, speed lags behind the cut"`
-	Through    int64    `json:"through" doc:"the answer holds every event below this offset, and none beyond it"`
+	Through    int64    `json:"through" doc:"the answer holds every event below this offset"`
+	Until      int64    `json:"until" doc:"and none from this offset on: that of a device is the fold of exactly what lies below through"`
 	Age        *float64 `json:"ageSeconds,omitempty" doc:"since the prefix last grew; missing: never yet"`
 	Behind     *int64   `json:"behind,omitempty" doc:"records that the answer does not hold; missing: unknown"`
 }
@@ -44,7 +45,7 @@ func (w *watcher) provenance(h Horizon, partition int32, through int64) Provenan
 	at := h.Positions[partition]
 	p := Provenance{
 		Generation: g.Run, Epochs: []int64{}, Partition: partition, Cut: g.Cut(partition),
-		Speed: at.Offset, SpeedEpoch: at.Epoch, Through: through, Age: age(w.now(), grown(h, partition)),
+		Speed: at.Offset, SpeedEpoch: at.Epoch, Through: through, Until: through, Age: age(w.now(), grown(h, partition)),
 	}
 	if ends := w.ends.Load(); ends != nil {
 		behind := max(0, (*ends)[partition]-through)
@@ -78,9 +79,11 @@ func (w *watcher) of(v *VisitorView) Provenance {
 	return p
 }
 
-// Coverage says what the panes of a window are at least the fold of.
+// Coverage names the prefix of the log that bounds every number of an answer: each
+// holds, of each partition, all below through and nothing from until on.
 type Coverage struct {
 	Generation int64        `json:"generation" doc:"batch run that the numbers are based on; 0: none yet"`
+	ExactUntil *time.Time   `json:"exactUntil,omitempty" doc:"what had come in by then is in the generation: a window that ended by then is exact, but for events that came in later; missing: not known"`
 	Partitions []Provenance `json:"partitions"`
 	Age        *float64     `json:"ageSeconds,omitempty" doc:"of the partition that moved last"`
 	Behind     *int64       `json:"behind,omitempty" doc:"records that the numbers do not hold; missing: unknown"`
@@ -92,7 +95,7 @@ func (w *watcher) coverage(h Horizon) Coverage {
 	var latest, behind int64
 	for p := range int32(len(h.Positions)) {
 		one := w.provenance(h, p, h.Through(p))
-		one.State = stateOf(one.Through > one.Cut || c.Generation == 0)
+		one.State = stateOf(one.Through > one.Cut+1 || c.Generation == 0) // the cut itself is no event
 		c.Partitions = append(c.Partitions, one)
 		latest = max(latest, grown(h, p))
 		if one.Behind != nil {
@@ -101,5 +104,19 @@ func (w *watcher) coverage(h Horizon) Coverage {
 		}
 	}
 	c.Age = age(w.now(), latest)
+	if g, _ := h.generation(); g.FoldedUntil() > 0 {
+		until := micros(g.FoldedUntil())
+		c.ExactUntil = &until
+	}
+	return c
+}
+
+// coverageOf is that of a window: what its panes held already when they were read
+// may go beyond the horizon.
+func (w *watcher) coverageOf(v *WindowView) Coverage {
+	c := w.coverage(v.Horizon)
+	for p := range c.Partitions {
+		c.Partitions[p].Until = v.Until[p]
+	}
 	return c
 }

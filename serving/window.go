@@ -3,6 +3,7 @@ package serving
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"fernweh/model/kpi"
 	"fernweh/schemas"
@@ -33,6 +34,7 @@ func (w Window) buckets() int64 {
 // A Series is one measure, total or of one dimension, over a window.
 type Series struct {
 	Total   Tally
+	Batch   kpi.Value // of the total, what the generation holds
 	Buckets []Tally
 }
 
@@ -53,10 +55,12 @@ type Part struct {
 	Dim     kpi.Dim
 }
 
-// WindowView is what the panes of a window add up to. Each pane is the fold of
-// at least the events within the horizon.
+// WindowView is what the panes of a window add up to. Each of them holds, of each
+// partition, every event within the horizon and none at or beyond Until: panes are
+// read one after the other, while speed goes on.
 type WindowView struct {
 	Horizon Horizon
+	Until   []int64 // by partition
 	Series  map[Part]*Series
 	Left    int // panes of destinations beyond MaxDestinations, left out
 }
@@ -68,12 +72,15 @@ const scansAtOnce = 4
 // Window reads the panes of a window.
 func (r *Reader) Window(ctx context.Context, w Window) (v WindowView, err error) {
 	err = r.within(ctx, func(h Horizon) error {
-		v = WindowView{Horizon: h, Series: make(map[Part]*Series)}
+		v = WindowView{Horizon: h, Until: make([]int64, len(h.Positions)), Series: make(map[Part]*Series)}
+		for p := range v.Until {
+			v.Until[p] = h.Through(int32(p))
+		}
 		scans := make([]scan, len(w.Measures))
 		g, ctx := errgroup.WithContext(ctx)
 		g.SetLimit(scansAtOnce)
 		for i, m := range w.Measures {
-			scans[i] = scan{window: w, horizon: h, series: make(map[Part]*Series)}
+			scans[i] = scan{window: w, horizon: h, until: slices.Clone(v.Until), series: make(map[Part]*Series)}
 			g.Go(func() error { return scans[i].read(ctx, r.Views, m) })
 		}
 		if err := g.Wait(); err != nil {
@@ -84,6 +91,9 @@ func (r *Reader) Window(ctx context.Context, w Window) (v WindowView, err error)
 				v.Series[p] = series
 			}
 			v.Left += s.left
+			for p := range v.Until {
+				v.Until[p] = max(v.Until[p], s.until[p])
+			}
 		}
 		return nil
 	})
@@ -94,6 +104,7 @@ func (r *Reader) Window(ctx context.Context, w Window) (v WindowView, err error)
 type scan struct {
 	window  Window
 	horizon Horizon
+	until   []int64 // by partition: no pane that was read holds more
 	series  map[Part]*Series
 	left    int
 }
@@ -145,19 +156,24 @@ func (s *scan) add(row schemas.Row) error {
 	if err != nil {
 		return err
 	}
-	value, picked, err := mergePane(s.horizon, row)
-	if err != nil || len(picked) == 0 {
+	sums, err := mergePane(s.horizon, row)
+	if err != nil || len(sums.picked) == 0 {
 		return err
+	}
+	for _, p := range sums.picked {
+		if p.Family == schemas.FamilySpeed {
+			s.until[p.Partition] = max(s.until[p.Partition], p.cell.Stamp+1)
+		}
 	}
 	series := s.part(Part{pane.Measure, pane.Dim})
 	if series == nil {
 		s.left++
 		return nil
 	}
-	live := picked[len(picked)-1].Family == schemas.FamilySpeed
-	series.Total.merge(&value, live)
+	series.Total.merge(&sums.all, sums.live())
+	series.Batch.Merge(&sums.batch)
 	if len(series.Buckets) > 0 {
-		series.Buckets[(pane.Minute-s.window.From)/s.window.Bucket].merge(&value, live)
+		series.Buckets[(pane.Minute-s.window.From)/s.window.Bucket].merge(&sums.all, sums.live())
 	}
 	return nil
 }

@@ -46,6 +46,16 @@ func (m *Manifest) Cuts() []int64 {
 	return cuts
 }
 
+// CutTimes are when the broker appended the run's cut records, by partition, UTC
+// microseconds; 0 where the archive does not say.
+func (m *Manifest) CutTimes() []int64 {
+	times := make([]int64, len(m.Partitions))
+	for p, files := range m.Partitions {
+		times[p] = files[len(files)-1].CutAt
+	}
+	return times
+}
+
 var (
 	// ErrNotYet says that the archive has not reached a run's cut in some partition.
 	ErrNotYet = errors.New("the archive has not reached the cut")

@@ -139,7 +139,7 @@ func (w *Writer) add(ctx context.Context, r *schemas.Record) error {
 		if r.Cut <= w.span.Epoch {
 			return nil
 		}
-		w.span.Cut = r.Cut
+		w.span.Cut, w.span.CutAt = r.Cut, r.At
 		return w.end(ctx)
 	}
 	schemas.AppendRow(w.rows, r)

@@ -403,11 +403,22 @@ function showFacts() {
     [t('age'), age],
     [t('version'), s.version],
   ]));
-  const columns = [['partition', 'partition'], ['cut', 'cut'], ['speed', 'speed'], ['through', 'through'], ['lag', 'behind']];
+  const columns = [['partition', 'partition'], ['cut', 'cut'], ['speed', 'speed'], ['through', 'through'], ['until', 'until'], ['lag', 'behind']];
   $('log').replaceChildren(el('table', {},
     el('thead', {}, el('tr', {}, columns.map(([h]) => el('th', { scope: 'col', class: 'num' }, t(h))))),
-    el('tbody', {}, s.coverage.partitions.map((p) => el('tr', {},
+    el('tbody', {}, bounds().map((p) => el('tr', {},
       columns.map(([, f]) => el('td', { class: 'num' }, p[f] == null ? '–' : number(p[f]))))))));
+}
+
+// bounds are the partitions with the one prefix that bounds every number of the page:
+// each question was answered at a moment of its own.
+function bounds() {
+  const answers = [now.day, now.visitors, now.pace].map((a) => a.provenance.partitions);
+  return now.status.coverage.partitions.map((p, i) => ({
+    ...p,
+    through: Math.min(p.through, ...answers.map((a) => a[i].through)),
+    until: Math.max(p.until, ...answers.map((a) => a[i].until)),
+  }));
 }
 
 // --- one visitor
