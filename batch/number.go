@@ -13,9 +13,6 @@ import (
 	"fernweh/schemas"
 )
 
-// maxStep is how far above the last cut of a partition the next may lie to be one.
-const maxStep = 1 << 32
-
 // errNoNumber: 2^31 cuts, each as far above the one before as it may be, make it.
 var errNoNumber = errors.New("the log's cuts have come to the greatest number that there is")
 
@@ -31,15 +28,15 @@ func (l *Layer) number(ctx context.Context, epochs []int64, records []schemas.Ru
 		return 0, err
 	}
 	reached := slices.Max(epochs)
-	if reached > math.MaxInt64-maxStep {
+	if reached > math.MaxInt64-schemas.MaxStep {
 		return 0, errNoNumber
 	}
 	least := reached
 	for _, r := range records {
-		least = atMost(least, r.Number, reached+maxStep)
+		least = atMost(least, r.Number, reached+schemas.MaxStep)
 	}
 	for _, g := range published.Kept {
-		least = atMost(least, g.Run, reached+maxStep)
+		least = atMost(least, g.Run, reached+schemas.MaxStep)
 	}
 	for {
 		old, err := l.value(ctx, schemas.KeyNextRun)
@@ -47,7 +44,7 @@ func (l *Layer) number(ctx context.Context, epochs []int64, records []schemas.Ru
 			return 0, fmt.Errorf("read run counter: %w", err)
 		}
 		counter, err := strconv.ParseInt(string(old), 10, 64)
-		if old != nil && (err != nil || counter <= 0 || counter > reached+maxStep) {
+		if old != nil && (err != nil || counter <= 0 || counter > reached+schemas.MaxStep) {
 			slog.WarnContext(ctx, "the run counter is damaged and begins again behind the last cut", "counter", string(old), "cut", reached)
 			counter = 0
 		}

@@ -178,8 +178,8 @@ func (l *Layer) settle(ctx context.Context, number int64, records []schemas.Run)
 // one would not follow it is brought nearer first, by cuts of no run: the others
 // skip them.
 func (r *run) cut(ctx context.Context, step *schemas.Step) error {
-	for last := slices.Min(r.epochs); r.record.Number-last > maxStep; {
-		last += maxStep
+	for last := slices.Min(r.epochs); r.record.Number-last > schemas.MaxStep; {
+		last += schemas.MaxStep
 		step.Note = fmt.Sprintf("cuts up to %d were written before, since a partition had only come to %d", last, slices.Min(r.epochs))
 		if err := r.Log.AppendCut(ctx, last); err != nil {
 			return err

@@ -141,21 +141,3 @@ func TestPartitionIsKafkas(t *testing.T) {
 		}
 	}
 }
-
-func FuzzReadRecord(f *testing.F) {
-	b, _ := proto.Marshal(&schemas.Event{Id: "m", Device: "d", Kind: schemas.Kind_KIND_PAGE, Time: 1})
-	f.Add([]byte(nil), b)
-	f.Add([]byte("17"), []byte(nil))
-	f.Add([]byte("-1"), []byte("x"))
-	f.Fuzz(func(t *testing.T, cut, value []byte) {
-		var a, b schemas.Record
-		a.Read(cut, value)
-		b.Read(cut, value)
-		if a.Cut != b.Cut || !proto.Equal(a.Event, b.Event) {
-			t.Error("the same bytes read as two records")
-		}
-		if a.Event != nil && a.Event.Check() != nil {
-			t.Errorf("an event that cannot be folded was let through: %v", a.Event.Check())
-		}
-	})
-}

@@ -1368,6 +1368,184 @@ func (x *Decision) GetErased() bool {
 	return false
 }
 
+// ModelsInForce is the value of a record fernweh-model: what classifies from here on, in
+// one set of views.
+type ModelsInForce struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Views         string                 `protobuf:"bytes,1,opt,name=views,proto3" json:"views,omitempty"`
+	Generation    int64                  `protobuf:"varint,2,opt,name=generation,proto3" json:"generation,omitempty"` // whose persons and lists are read from here on
+	Models        []string               `protobuf:"bytes,3,rep,name=models,proto3" json:"models,omitempty"`          // by hash of their content
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ModelsInForce) Reset() {
+	*x = ModelsInForce{}
+	mi := &file_events_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ModelsInForce) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ModelsInForce) ProtoMessage() {}
+
+func (x *ModelsInForce) ProtoReflect() protoreflect.Message {
+	mi := &file_events_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ModelsInForce.ProtoReflect.Descriptor instead.
+func (*ModelsInForce) Descriptor() ([]byte, []int) {
+	return file_events_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *ModelsInForce) GetViews() string {
+	if x != nil {
+		return x.Views
+	}
+	return ""
+}
+
+func (x *ModelsInForce) GetGeneration() int64 {
+	if x != nil {
+		return x.Generation
+	}
+	return 0
+}
+
+func (x *ModelsInForce) GetModels() []string {
+	if x != nil {
+		return x.Models
+	}
+	return nil
+}
+
+// CampaignsInForce is the value of a record fernweh-campaigns: what acts from here on,
+// and in which set of views.
+type CampaignsInForce struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Views         string                 `protobuf:"bytes,1,opt,name=views,proto3" json:"views,omitempty"`
+	Campaigns     []string               `protobuf:"bytes,2,rep,name=campaigns,proto3" json:"campaigns,omitempty"` // by hash of their content
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CampaignsInForce) Reset() {
+	*x = CampaignsInForce{}
+	mi := &file_events_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CampaignsInForce) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CampaignsInForce) ProtoMessage() {}
+
+func (x *CampaignsInForce) ProtoReflect() protoreflect.Message {
+	mi := &file_events_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CampaignsInForce.ProtoReflect.Descriptor instead.
+func (*CampaignsInForce) Descriptor() ([]byte, []int) {
+	return file_events_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *CampaignsInForce) GetViews() string {
+	if x != nil {
+		return x.Views
+	}
+	return ""
+}
+
+func (x *CampaignsInForce) GetCampaigns() []string {
+	if x != nil {
+		return x.Campaigns
+	}
+	return nil
+}
+
+// Skip is the value of a record fernweh-skip: an operator's quarantine of one
+// record that stands before it in its partition.
+type Skip struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Offset        int64                  `protobuf:"varint,1,opt,name=offset,proto3" json:"offset,omitempty"`
+	Reason        string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"` // one sentence for a person
+	By            string                 `protobuf:"bytes,3,opt,name=by,proto3" json:"by,omitempty"`         // who said so
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Skip) Reset() {
+	*x = Skip{}
+	mi := &file_events_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Skip) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Skip) ProtoMessage() {}
+
+func (x *Skip) ProtoReflect() protoreflect.Message {
+	mi := &file_events_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Skip.ProtoReflect.Descriptor instead.
+func (*Skip) Descriptor() ([]byte, []int) {
+	return file_events_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *Skip) GetOffset() int64 {
+	if x != nil {
+		return x.Offset
+	}
+	return 0
+}
+
+func (x *Skip) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Skip) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
 var File_events_proto protoreflect.FileDescriptor
 
 const file_events_proto_rawDesc = "" +
@@ -1468,7 +1646,20 @@ const file_events_proto_rawDesc = "" +
 	"\x05model\x18\t \x01(\tR\x05model\x12\x14\n" +
 	"\x05epoch\x18\n" +
 	" \x01(\x03R\x05epoch\x12\x16\n" +
-	"\x06erased\x18\v \x01(\bR\x06erased*\xd4\x02\n" +
+	"\x06erased\x18\v \x01(\bR\x06erased\"]\n" +
+	"\rModelsInForce\x12\x14\n" +
+	"\x05views\x18\x01 \x01(\tR\x05views\x12\x1e\n" +
+	"\n" +
+	"generation\x18\x02 \x01(\x03R\n" +
+	"generation\x12\x16\n" +
+	"\x06models\x18\x03 \x03(\tR\x06models\"F\n" +
+	"\x10CampaignsInForce\x12\x14\n" +
+	"\x05views\x18\x01 \x01(\tR\x05views\x12\x1c\n" +
+	"\tcampaigns\x18\x02 \x03(\tR\tcampaigns\"F\n" +
+	"\x04Skip\x12\x16\n" +
+	"\x06offset\x18\x01 \x01(\x03R\x06offset\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x0e\n" +
+	"\x02by\x18\x03 \x01(\tR\x02by*\xd4\x02\n" +
 	"\x04Kind\x12\x14\n" +
 	"\x10KIND_UNSPECIFIED\x10\x00\x12\r\n" +
 	"\tKIND_PAGE\x10\x01\x12\x0f\n" +
@@ -1535,23 +1726,26 @@ func file_events_proto_rawDescGZIP() []byte {
 }
 
 var file_events_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_events_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_events_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
 var file_events_proto_goTypes = []any{
-	(Kind)(0),          // 0: fernweh.Kind
-	(Choice)(0),        // 1: fernweh.Choice
-	(OfferKind)(0),     // 2: fernweh.OfferKind
-	(Style)(0),         // 3: fernweh.Style
-	(DeviceClass)(0),   // 4: fernweh.DeviceClass
-	(*Event)(nil),      // 5: fernweh.Event
-	(*Context)(nil),    // 6: fernweh.Context
-	(*Search)(nil),     // 7: fernweh.Search
-	(*Offer)(nil),      // 8: fernweh.Offer
-	(*Order)(nil),      // 9: fernweh.Order
-	(*Placement)(nil),  // 10: fernweh.Placement
-	(*Erasure)(nil),    // 11: fernweh.Erasure
-	(*Action)(nil),     // 12: fernweh.Action
-	(*DeadLetter)(nil), // 13: fernweh.DeadLetter
-	(*Decision)(nil),   // 14: fernweh.Decision
+	(Kind)(0),                // 0: fernweh.Kind
+	(Choice)(0),              // 1: fernweh.Choice
+	(OfferKind)(0),           // 2: fernweh.OfferKind
+	(Style)(0),               // 3: fernweh.Style
+	(DeviceClass)(0),         // 4: fernweh.DeviceClass
+	(*Event)(nil),            // 5: fernweh.Event
+	(*Context)(nil),          // 6: fernweh.Context
+	(*Search)(nil),           // 7: fernweh.Search
+	(*Offer)(nil),            // 8: fernweh.Offer
+	(*Order)(nil),            // 9: fernweh.Order
+	(*Placement)(nil),        // 10: fernweh.Placement
+	(*Erasure)(nil),          // 11: fernweh.Erasure
+	(*Action)(nil),           // 12: fernweh.Action
+	(*DeadLetter)(nil),       // 13: fernweh.DeadLetter
+	(*Decision)(nil),         // 14: fernweh.Decision
+	(*ModelsInForce)(nil),    // 15: fernweh.ModelsInForce
+	(*CampaignsInForce)(nil), // 16: fernweh.CampaignsInForce
+	(*Skip)(nil),             // 17: fernweh.Skip
 }
 var file_events_proto_depIdxs = []int32{
 	0,  // 0: fernweh.Event.kind:type_name -> fernweh.Kind
@@ -1585,7 +1779,7 @@ func file_events_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_events_proto_rawDesc), len(file_events_proto_rawDesc)),
 			NumEnums:      5,
-			NumMessages:   10,
+			NumMessages:   13,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -63,6 +63,9 @@ func goldenMessages() map[string]proto.Message {
 			Time: 1_700_000_000_000_000, Segment: "s2", Distance: 1.25, Model: "segments-7"},
 		"decision-2.hex": &schemas.Decision{Id: "3-18-segment", Device: "herr-mueller-laptop", Login: "K-1001", Partition: 3, Offset: 18,
 			Time: 1_700_000_000_000_000, Epoch: 7, Erased: true},
+		"models-in-force-1.hex":    &schemas.ModelsInForce{Views: "fernweh", Generation: 7, Models: []string{"segments-7", "intent-2"}},
+		"campaigns-in-force-1.hex": &schemas.CampaignsInForce{Views: "fernweh", Campaigns: []string{"autumn-1"}},
+		"skip-1.hex":               &schemas.Skip{Offset: 4711, Reason: "the fold panics", By: "operations"},
 	}
 }
 
@@ -123,6 +126,13 @@ func TestRecordsGolden(t *testing.T) {
 	g := schemas.Generation{Run: 7, Cuts: []int64{100, 0, 231}, At: 1_700_000_000_000_000, Model: "segments-7"}
 	record(t, "published.json", schemas.Published{Current: 5, Kept: []schemas.Generation{g, {Run: 5, Cuts: []int64{90, 0, 200}, At: 1}}})
 	record(t, "position.json", schemas.Position{Offset: 101, Epoch: 7, At: 1_700_000_000_000_001, Event: 1_700_000_000_000_000})
+	models := schemas.InForce{Number: 4, Views: "fernweh", Generation: 7, Names: []string{"segments-7"}}
+	control := schemas.ControlState{Cut: 7, Tick: 28_333_333, Skip: 1, Fold: 2, Models: models,
+		Campaigns: schemas.InForce{Number: 3, Views: "fernweh", Names: []string{"autumn-1"}}}
+	record(t, "control.json", control)
+	record(t, "position-2.json", schemas.Position{Offset: 101, Epoch: 7, At: 1, Event: 2, Control: control})
+	record(t, "generation-2.json", schemas.Generation{Run: 7, Cuts: []int64{100}, At: 1, Model: "segments-7",
+		Control: []schemas.ControlState{control}})
 	record(t, "origin.json", schemas.Origin{Topic: "q0Zk5Zb3T8yq1yGmQkq3Jg", Partitions: 3, Fold: 1})
 	record(t, "link.json", schemas.Link{Linked: true})
 	record(t, "run.json", schemas.Run{

@@ -33,6 +33,8 @@ type Generation struct {
 	// CutTimes are when the cuts were appended, by partition, UTC microseconds: what came
 	// before is in the generation. 0, or none at all: not known.
 	CutTimes []int64 `json:"cutTimes,omitempty"`
+
+	Control []ControlState `json:"control,omitempty"` // by partition: what is in force behind the cut
 }
 
 // Generation finds a kept generation by its run. Generation 0 is kept until it is
@@ -83,6 +85,14 @@ func (g Generation) FoldedUntil() int64 {
 	return slices.Min(g.CutTimes)
 }
 
+// ControlOf is what is in force in a partition behind the generation's cut.
+func (g Generation) ControlOf(partition int32) ControlState {
+	if int(partition) < len(g.Control) {
+		return g.Control[partition]
+	}
+	return ControlState{Cut: g.Run}
+}
+
 // KeptGenerations is how many generations stay readable.
 const KeptGenerations = 3
 
@@ -119,6 +129,8 @@ type Position struct {
 	Epoch  int64 `json:"epoch"`  // the greatest cut below Offset
 	At     int64 `json:"at"`     // when it was written, UTC microseconds, for a person
 	Event  int64 `json:"event"`  // event time of the latest event below Offset, UTC microseconds
+
+	Control ControlState `json:"control,omitzero"` // what is in force at Offset
 }
 
 // Origin names the log and the fold that the views were made from. A process

@@ -2,6 +2,7 @@ package serving
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"strconv"
@@ -74,8 +75,12 @@ func shared(v *VisitorView, customer string) bool {
 // erasure is the record that lets every reader forget what was received before it.
 func erasure(device, login string, now time.Time) *schemas.Event {
 	at := now.UnixMicro()
+	id := fmt.Sprintf("erasure-%s-%s-%d", device, login, at)
+	if len(id) > schemas.MaxID {
+		id = fmt.Sprintf("erasure-%x-%d", sha256.Sum256([]byte(id)), at)
+	}
 	return &schemas.Event{
-		Id: fmt.Sprintf("erasure-%s-%s-%d", device, login, at), Device: device, Kind: schemas.Kind_KIND_ERASURE,
+		Id: id, Device: device, Kind: schemas.Kind_KIND_ERASURE,
 		Time: at, Received: at, Source: "operator", Erasure: &schemas.Erasure{Login: login},
 	}
 }

@@ -57,6 +57,7 @@ type Triggers func(v *visitor.Visitor, unit *visitor.Unit, e *schemas.Event) []v
 // Stores is what a partition works with.
 type Stores struct {
 	Views       Views
+	Set         string // name of the set of views, by which control records call it
 	Decisions   Decisions
 	Actions     Actions
 	Triggers    func() Triggers // the campaigns in force; nil: none act here

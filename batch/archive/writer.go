@@ -136,7 +136,7 @@ func (w *Writer) add(ctx context.Context, r *schemas.Record) error {
 	w.span.Next++
 	if r.Event == nil {
 		w.span.Skipped++
-		if r.Cut <= w.span.Epoch {
+		if !schemas.Follows(w.span.Epoch, r.Cut) {
 			return nil
 		}
 		w.span.Cut, w.span.CutAt = r.Cut, r.At

@@ -56,7 +56,7 @@ func (s *bench) readOnly(b *testing.B) float64 {
 	var read atomic.Int64
 	start := time.Now()
 	var took time.Duration
-	log := kafka.NewLog(s.kafka, kafka.LogOptions{Group: "bench-read", MaxBatch: speedBatch, Linger: speedDelay})
+	log := kafka.NewLog(s.kafka, partitions, kafka.LogOptions{Group: "bench-read", MaxBatch: speedBatch, Linger: speedDelay})
 	err := log.Consume(ctx, func(context.Context, int32) (int64, kafka.Handle, error) {
 		return 0, func(_ context.Context, records []schemas.Record) error {
 			if read.Add(int64(len(records))) == streamed {
@@ -102,7 +102,7 @@ func openViews(b *testing.B) *embedded.Views {
 }
 
 func (s *bench) speed(views *embedded.Views, delay time.Duration) *speed.Layer {
-	log := kafka.NewLog(s.kafka, kafka.LogOptions{Group: "bench-speed", MaxBatch: speedBatch, Linger: delay})
+	log := kafka.NewLog(s.kafka, partitions, kafka.LogOptions{Group: "bench-speed", MaxBatch: speedBatch, Linger: delay})
 	return speed.New(log, speed.Stores{
 		Views: views, Decisions: s.producer, Now: time.Now, MaxVisitors: speedMembers,
 		Metrics: speed.NewMetrics(prometheus.NewRegistry()),

@@ -40,7 +40,7 @@ func together(ctx context.Context, parts ...part) error {
 
 // reader reads the event topic for one of the layers.
 func (s *stack) reader(group string, most int, linger time.Duration) *kafka.Log {
-	return kafka.NewLog(s.kafka, kafka.LogOptions{
+	return kafka.NewLog(s.kafka, s.config.Log.Partitions, kafka.LogOptions{
 		Group: group, MaxBatch: most, Linger: linger,
 		Trouble: func(err error) { slog.Warn("reading the log goes on after an error", "reader", group, "error", err) },
 	})
@@ -101,7 +101,7 @@ func (s *stack) speed(ctx context.Context) error {
 	c := s.config.Speed
 	log := s.reader(s.config.ofSet("fernweh-speed"), c.Batch, c.FlushDelay)
 	return speed.New(log, speed.Stores{
-		Views: s.views, Decisions: s.producer, Now: time.Now, Metrics: speed.NewMetrics(s.metrics),
+		Views: s.views, Set: s.config.Views, Decisions: s.producer, Now: time.Now, Metrics: speed.NewMetrics(s.metrics),
 		MaxVisitors: max(c.Visitors/int(s.config.Log.Partitions), 1),
 	}).Run(ctx)
 }

@@ -183,7 +183,7 @@ func BenchmarkConsume(b *testing.B) {
 	for b.Loop() {
 		ctx, done := context.WithCancel(b.Context())
 		var read atomic.Int64
-		log := kafka.NewLog(cfg, kafka.LogOptions{Group: "bench", MaxBatch: 2000})
+		log := kafka.NewLog(cfg, partitions, kafka.LogOptions{Group: "bench", MaxBatch: 2000})
 		_ = log.Consume(ctx, func(context.Context, int32) (int64, kafka.Handle, error) { // it ends when done is called
 			return 0, func(_ context.Context, records []schemas.Record) error {
 				if read.Add(int64(len(records))) == total {

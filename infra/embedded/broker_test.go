@@ -103,7 +103,7 @@ func readUntil(ctx context.Context, cfg kafka.Config, group string, last func(sc
 	}
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
-		return kafka.NewLog(cfg, kafka.LogOptions{Group: group, MaxBatch: 1000}).Consume(gctx, open)
+		return kafka.NewLog(cfg, partitions, kafka.LogOptions{Group: group, MaxBatch: 1000}).Consume(gctx, open)
 	})
 	select {
 	case <-end:

@@ -131,7 +131,7 @@ func readOurs(ctx context.Context, cfg kafka.Config, n int) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var mu sync.Mutex
-	err := kafka.NewLog(cfg, kafka.LogOptions{Group: "bench-ours", MaxBatch: 1000, Linger: time.Millisecond}).Consume(ctx,
+	err := kafka.NewLog(cfg, partitions, kafka.LogOptions{Group: "bench-ours", MaxBatch: 1000, Linger: time.Millisecond}).Consume(ctx,
 		func(context.Context, int32) (int64, kafka.Handle, error) {
 			return 0, func(_ context.Context, records []schemas.Record) error {
 				mu.Lock()

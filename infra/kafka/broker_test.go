@@ -166,7 +166,7 @@ func open(t *testing.T, dir, port string) *embedded.Broker {
 
 // readInto reads the event topic and sends all ids it sees.
 func readInto(ctx context.Context, cfg kafka.Config, seen chan<- string) error {
-	log := kafka.NewLog(cfg, kafka.LogOptions{Group: "g", MaxBatch: 10})
+	log := kafka.NewLog(cfg, partitions, kafka.LogOptions{Group: "g", MaxBatch: 10})
 	next := make([]int64, partitions)
 	return log.Consume(ctx, func(_ context.Context, partition int32) (int64, kafka.Handle, error) {
 		return next[partition], func(_ context.Context, records []schemas.Record) error {
@@ -217,7 +217,7 @@ func foreignRecordsAreReadAlike(t *testing.T, cfg kafka.Config) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	var got []schemas.Record
-	err := kafka.NewLog(cfg, kafka.LogOptions{Group: "g", MaxBatch: 5, Linger: time.Minute}).Consume(ctx,
+	err := kafka.NewLog(cfg, partitions, kafka.LogOptions{Group: "g", MaxBatch: 5, Linger: time.Minute}).Consume(ctx,
 		func(context.Context, int32) (int64, kafka.Handle, error) {
 			return 0, func(_ context.Context, records []schemas.Record) error {
 				got = records

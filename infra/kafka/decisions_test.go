@@ -121,7 +121,7 @@ func TestLagIsWhatIsNotHandled(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		batches := 0
-		err := kafka.NewLog(cfg, kafka.LogOptions{Group: "fernweh-speed", MaxBatch: 2, Linger: time.Second}).Consume(ctx,
+		err := kafka.NewLog(cfg, partitions, kafka.LogOptions{Group: "fernweh-speed", MaxBatch: 2, Linger: time.Second}).Consume(ctx,
 			func(context.Context, int32) (int64, kafka.Handle, error) {
 				return 0, func(context.Context, []schemas.Record) error {
 					if batches++; batches < 4 {

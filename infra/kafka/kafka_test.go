@@ -140,7 +140,7 @@ func (l eventLog) Close() error { return errors.Join(l.Producer.Close(), l.Tail.
 
 func (l eventLog) Consume(ctx context.Context, group string, open infratest.Open) error {
 	options := kafka.LogOptions{Group: group, MaxBatch: infratest.MaxLogBatch, Linger: 5 * time.Millisecond}
-	return kafka.NewLog(l.cfg, options).Consume(ctx, open)
+	return kafka.NewLog(l.cfg, partitions, options).Consume(ctx, open)
 }
 
 func TestLog(t *testing.T) {

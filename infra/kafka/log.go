@@ -42,9 +42,14 @@ type Log = Reader[schemas.Record]
 // Decisions reads the topic of decisions.
 type Decisions = Reader[schemas.DecisionRecord]
 
-// NewLog makes a reader of the event topic; it connects when it consumes.
-func NewLog(cfg Config, options LogOptions) *Log {
-	return newReader(cfg, schemas.TopicEvents, options, readEvent)
+// NewLog makes a reader of an event topic that was declared with so many
+// partitions; it connects when it consumes. What the brokers say later of their
+// number changes no record's meaning.
+func NewLog(cfg Config, partitions int32, options LogOptions) *Log {
+	return newReader(cfg, schemas.TopicEvents, options, func(m *sarama.ConsumerMessage) (schemas.Record, bool) {
+		r := ReadMessage(m, partitions)
+		return r, r.Readable()
+	})
 }
 
 // NewDecisions makes a reader of the topic of decisions; it connects when it consumes.
@@ -415,23 +420,17 @@ func (m *member[R]) batch(
 	return records, nil
 }
 
-// readEvent says what a message of the event topic means.
-func readEvent(message *sarama.ConsumerMessage) (record schemas.Record, readable bool) {
-	record = schemas.Record{
+// ReadMessage says what a message of an event topic of so many partitions means.
+func ReadMessage(message *sarama.ConsumerMessage, partitions int32) schemas.Record {
+	record := schemas.Record{
 		Partition: message.Partition, Offset: message.Offset, At: message.Timestamp.UnixMicro(),
 	}
-	record.Read(cutOf(message), message.Value)
-	return record, record.Event != nil || record.Cut > 0
-}
-
-// cutOf is the value of the header that makes a record a cut; nil: it has none.
-func cutOf(message *sarama.ConsumerMessage) []byte {
+	m := schemas.Message{Key: message.Key, Value: message.Value}
 	for _, h := range message.Headers {
-		if string(h.Key) == schemas.HeaderCut {
-			return append([]byte{}, h.Value...)
-		}
+		m.Headers = append(m.Headers, schemas.Header{Key: string(h.Key), Value: h.Value})
 	}
-	return nil
+	record.Read(m, partitions)
+	return record
 }
 
 // readDecision says what a message of the topic of decisions means.

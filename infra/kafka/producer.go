@@ -56,10 +56,14 @@ func NewProducer(cfg Config, partitions int32) (*Producer, error) {
 
 // Append writes events, each to the partition of its device, in their order,
 // and says at which offsets they are. Offset -1: it is in the log, but the broker
-// didn't say where.
+// didn't say where. An event that every reader would leave out is refused, and
+// with it all that came with it.
 func (p *Producer) Append(ctx context.Context, events []*schemas.Event) ([]int64, error) {
 	messages := make([]*sarama.ProducerMessage, len(events))
 	for i, e := range events {
+		if err := e.Check(); err != nil {
+			return nil, fmt.Errorf("append %d events: %w", len(events), err)
+		}
 		m, err := p.message(schemas.TopicEvents, e.Device, e)
 		if err != nil {
 			return nil, fmt.Errorf("append event %q: %w", e.Id, err)
@@ -117,7 +121,7 @@ func (p *Producer) AppendCut(ctx context.Context, run int64) error {
 	for i := range messages {
 		messages[i] = &sarama.ProducerMessage{
 			Topic: p.cfg.Topic(schemas.TopicEvents), Partition: int32(i), Offset: -1,
-			Headers: []sarama.RecordHeader{{Key: []byte(schemas.HeaderCut), Value: schemas.FormatCut(run)}},
+			Headers: []sarama.RecordHeader{{Key: []byte(schemas.ControlCut), Value: schemas.FormatNumber(run)}},
 		}
 	}
 	if err := p.send(ctx, messages); err != nil {

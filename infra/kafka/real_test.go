@@ -22,7 +22,7 @@ func TestTheBrokersClockCounts(t *testing.T) {
 	})
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	err := kafka.NewLog(cfg, kafka.LogOptions{Group: "g"}).Consume(ctx,
+	err := kafka.NewLog(cfg, partitions, kafka.LogOptions{Group: "g"}).Consume(ctx,
 		func(context.Context, int32) (int64, kafka.Handle, error) {
 			return 0, func(_ context.Context, records []schemas.Record) error {
 				if at := time.UnixMicro(records[0].At); time.Since(at).Abs() > time.Hour {
