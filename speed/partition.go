@@ -25,12 +25,13 @@ var ErrSuperseded = errors.New("superseded by another owner of the partition")
 type Partition struct {
 	Stores
 	number int32
-	epoch  int64 // the greatest cut so far
-	base   int64 // a generation, not younger than the epoch, that was seen published
-	next   int64 // offset of the next record
-	passed int64 // offsets that it went past without deciding, because it fell back behind a cut
-	stored int64 // everything below is durable: the position as it is stored
-	event  int64 // event time of the latest event, UTC microseconds
+	epoch  int64                // the greatest cut so far
+	force  schemas.ControlState // what the control records so far have left in force
+	base   int64                // a generation, not younger than the epoch, that was seen published
+	next   int64                // offset of the next record
+	passed int64                // offsets that it went past without deciding, because it fell back behind a cut
+	stored int64                // everything below is durable: the position as it is stored
+	event  int64                // event time of the latest event, UTC microseconds
 
 	visitors map[string]*member
 	panes    panes
@@ -82,11 +83,13 @@ func Open(ctx context.Context, stores Stores, number int32) (*Partition, error) 
 	was := position.Offset
 	if !ok {
 		base = published.Oldest()
-		position = schemas.Position{Offset: base.Cut(number) + 1, Epoch: base.Run}
+		position = schemas.Position{Offset: base.Cut(number) + 1, Epoch: base.Run, Control: base.ControlOf(number)}
 	}
+	position.Control.Cut = position.Epoch // one that an earlier release wrote has no control state
 	return &Partition{
 		Stores: stores, number: number, passed: position.Offset - was,
 		epoch: position.Epoch, base: base.Run, next: position.Offset, stored: position.Offset, event: position.Event,
+		force:    position.Control,
 		visitors: make(map[string]*member),
 		panes:    make(panes),
 	}, nil
@@ -135,7 +138,7 @@ func (p *Partition) Handle(ctx context.Context, records []schemas.Record) error 
 // other cut record is skipped like every reader skips it.
 func (p *Partition) untilCut(records []schemas.Record) int {
 	for i := range records {
-		if records[i].Cut > p.epoch {
+		if schemas.Follows(p.epoch, records[i].Cut) {
 			return i
 		}
 	}
@@ -146,6 +149,7 @@ func (p *Partition) untilCut(records []schemas.Record) int {
 // twice a day, because in a replay the new epoch's cells may be there already,
 // with what was decided.
 func (p *Partition) cut(r schemas.Record) {
+	p.force.Apply(&r, p.Set)
 	p.epoch, p.next = r.Cut, r.Offset+1
 	p.visitors = make(map[string]*member)
 	p.panes = make(panes)
@@ -170,6 +174,7 @@ func (p *Partition) apply(ctx context.Context, records []schemas.Record) error {
 			p.event = max(p.event, r.Event.Time)
 			full = m.decided > maxDecided
 		}
+		p.force.Apply(r, p.Set)
 		p.next = r.Offset + 1
 		if full {
 			if err := p.flush(ctx); err != nil {

@@ -206,3 +206,73 @@ func TestEventsGoOnWithoutAModel(t *testing.T) {
 		t.Errorf("%d decisions without a model", len(f.said))
 	}
 }
+
+// TestCutsThatCount: a cut opens an epoch where its number lies above the last
+// one's, at most 2^32 above; any other is left out.
+func TestCutsThatCount(t *testing.T) {
+	const step = 1 << 32
+	f := newFixture(t)
+	for _, n := range []int64{1, math.MaxInt64, 1 + step + 1, 5000, 4999, 5000 + step, 5001 + 2*step} {
+		f.log = append(f.log, schemas.Record{Offset: int64(len(f.log)), Cut: n})
+		f.append(&schemas.Event{Device: "d", Kind: schemas.Kind_KIND_PAGE, Time: 1})
+	}
+	p := f.open(t)
+	if err := p.Handle(t.Context(), f.log); err != nil {
+		t.Fatal(err)
+	}
+	rows, err := f.views.Get(t.Context(), schemas.VisitorKey("d"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var epochs []string
+	for _, c := range rows[0].Since(0, math.MaxInt64) {
+		epochs = append(epochs, c.Column)
+	}
+	if got, want := fmt.Sprint(epochs), "[s:1 s:5000 s:4294972296]"; got != want {
+		t.Errorf("the visitor has cells of %s, want %s", got, want)
+	}
+}
+
+// TestPositionCarriesWhatIsInForce: a layer that begins again knows what the
+// control records before its position have put in force, and so does one that
+// finds a generation only.
+func TestPositionCarriesWhatIsInForce(t *testing.T) {
+	f := newFixture(t)
+	models := func(n int64, set string, names ...string) {
+		f.log = append(f.log, schemas.Record{Offset: int64(len(f.log)), Control: &schemas.Control{
+			Kind: schemas.ControlModels, Number: n, Models: &schemas.ModelsInForce{Views: set, Models: names}}})
+	}
+	f.append(&schemas.Event{Device: "d", Kind: schemas.Kind_KIND_PAGE, Time: 1})
+	models(1, "mine", "a")
+	models(7, "another's", "z")
+	f.append(&schemas.Event{Device: "d", Kind: schemas.Kind_KIND_PAGE, Time: 1})
+	models(2, "mine", "b")
+	models(1, "mine", "late")
+	stores := f.stores()
+	stores.Set = "mine"
+	for next := range len(f.log) { // a layer a record
+		p, err := speed.Open(t.Context(), stores, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p.Start() != int64(next) {
+			t.Fatalf("it begins at %d, want %d", p.Start(), next)
+		}
+		if err := p.Handle(t.Context(), f.log[next:next+1]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	rows, err := f.views.Get(t.Context(), schemas.KeyPosition(0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, _ := rows[0].Cell(schemas.ColumnValue)
+	position, err := schemas.DecodeJSON[schemas.Position](c.Value)
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := position.Control.Models
+	if in.Number != 2 || fmt.Sprint(in.Names) != "[b]" || in.Views != "mine" || position.Control.Cut != 1 {
+		t.Errorf("at the end %+v is in force, want the second record's models, and cut 1", position.Control)
+	}
+}
