@@ -7,12 +7,10 @@ package batch
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"log/slog"
 	"time"
 
 	"fernweh/batch/archive"
+	"fernweh/layer"
 	"fernweh/model/visitor"
 	"fernweh/schemas"
 )
@@ -62,11 +60,12 @@ type Settings struct {
 // A Layer is the batch layer of one process.
 type Layer struct {
 	Settings
-	Views Views
-	Log   Log
-	Files archive.Files
-	Now   func() time.Time
-	Wait  Wait // nil: by the system's clock
+	Views  Views
+	Log    Log
+	Files  archive.Files
+	Now    func() time.Time
+	Wait   Wait           // nil: by the system's clock
+	Health layer.Reporter // nil: nobody is told
 }
 
 // A Wait waits, and says whether there is still work to do then.
@@ -77,42 +76,15 @@ func (l *Layer) wait(ctx context.Context, d time.Duration) bool {
 	if l.Wait != nil {
 		return l.Wait(ctx, d)
 	}
-	return pause(ctx, d)
+	return layer.Pause(ctx, d)
 }
 
 // Archive writes the log into the archive until ctx is done. A failure delays it
 // and loses nothing: it begins again at the end of the chain.
 func (l *Layer) Archive(ctx context.Context, log Reader) error {
-	const first, longest = 50 * time.Millisecond, 5 * time.Second
-	wait := first
 	k := newKeeper(l)
 	defer k.close()
-	for {
-		began := l.Now()
-		err := log.Consume(ctx, k.open)
-		if ctx.Err() != nil {
-			return nil
-		}
-		if errors.Is(err, schemas.ErrOutOfRange) {
-			return fmt.Errorf("archive: %w", err)
-		}
-		if l.Now().Sub(began) > time.Minute {
-			wait = first
-		}
-		slog.ErrorContext(ctx, "the archive begins again at the end of its chain", "error", err, "in", wait)
-		if !pause(ctx, wait) {
-			return nil
-		}
-		wait = min(2*wait, longest)
-	}
-}
-
-// pause waits, and says whether there is still work to do then.
-func pause(ctx context.Context, d time.Duration) bool {
-	select {
-	case <-ctx.Done():
-		return false
-	case <-time.After(d):
-		return true
-	}
+	return layer.Again(ctx, l.Health, "archive", func(ctx context.Context) error {
+		return log.Consume(ctx, k.open)
+	}, schemas.ErrOutOfRange)
 }

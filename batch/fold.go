@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 
 	"fernweh/batch/archive"
+	"fernweh/layer"
 	"fernweh/model/cluster"
 	"fernweh/model/visitor"
 	"fernweh/schemas"
@@ -102,7 +103,7 @@ func (f *fold) all(ctx context.Context) (*folded, error) {
 				if i >= len(shares) {
 					return nil
 				}
-				if err := f.share(ctx, shares[i], parts[w]); err != nil {
+				if err := layer.Guard(func() error { return f.share(ctx, shares[i], parts[w]) }); err != nil {
 					return fmt.Errorf("fold partition %d, share %d of %d: %w", shares[i].partition, shares[i].part+1, shares[i].of, err)
 				}
 			}

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"fernweh/layer"
 	"fernweh/schemas"
 )
 
@@ -40,7 +41,7 @@ func (l *Layer) lease(ctx context.Context) (release func(), err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	var renewing sync.WaitGroup
 	renewing.Go(func() {
-		for pause(ctx, leaseFor/3) {
+		for layer.Pause(ctx, leaseFor/3) {
 			mine = l.renew(ctx, mine)
 		}
 	})

@@ -13,10 +13,13 @@ import (
 	"time"
 
 	"fernweh/batch/archive"
+	"fernweh/layer"
 	"fernweh/model/cluster"
 	"fernweh/model/kpi"
 	"fernweh/model/visitor"
 	"fernweh/schemas"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // Progress hears of a run after every step, and while one works: done of all, in
@@ -64,7 +67,7 @@ func (l *Layer) run(ctx context.Context, progress Progress, rebuilds bool) (sche
 	if progress == nil {
 		r.progress = func(schemas.Run, int64, int64) {}
 	}
-	err = r.steps(ctx)
+	err = layer.Guard(func() error { return r.steps(ctx) })
 	r.record.State = schemas.RunPublished
 	if err != nil {
 		r.record.State, r.record.Error = schemas.RunFailed, err.Error()
@@ -236,7 +239,7 @@ func (r *run) tick(ctx context.Context, say func()) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	var done sync.WaitGroup
 	done.Go(func() {
-		for pause(ctx, 100*time.Millisecond) {
+		for layer.Pause(ctx, 100*time.Millisecond) {
 			say()
 		}
 	})
@@ -324,14 +327,22 @@ func (r *run) train(vectors cluster.Matrix) (*cluster.Model, error) {
 	return m, nil
 }
 
-// parallel divides work among all cores.
+// parallel divides work among all cores. What panics in one of them panics here,
+// where it is the run's failure.
 func parallel(n int, work func(from, to int)) {
-	var g sync.WaitGroup
+	var g errgroup.Group
 	size := n/runtime.GOMAXPROCS(0) + 1
 	for from := 0; from < n; from += size {
-		g.Go(func() { work(from, min(from+size, n)) })
+		g.Go(func() error {
+			return layer.Guard(func() error {
+				work(from, min(from+size, n))
+				return nil
+			})
+		})
 	}
-	g.Wait()
+	if err := g.Wait(); err != nil {
+		panic(err)
+	}
 }
 
 // publish switches to the generation, unless a younger one has been published.

@@ -25,7 +25,11 @@ func (p *Panic) Error() string { return fmt.Sprintf("panic: %v", p.Value) }
 // goroutines that work starts: each of them has a guard of its own.
 func Guard(work func() error) (err error) {
 	defer func() {
-		if v := recover(); v != nil {
+		switch v := recover().(type) {
+		case nil:
+		case *Panic: // handed on from another goroutine, where it happened
+			err = v
+		default:
 			err = &Panic{v, debug.Stack()}
 		}
 	}()
@@ -52,11 +56,26 @@ func (b *Backoff) Next() time.Duration {
 // Reset forgets the failures.
 func (b *Backoff) Reset() { b.last = 0 }
 
-// Reporter is told how a component fares.
+// A Reporter is told how a component fares, as Health is.
 type Reporter interface {
 	Down(component string, why error)
+	Limited(component string, why error)
 	Up(component string)
 }
+
+// To is the reporter, or one that nobody listens to if it is nil.
+func To(health Reporter) Reporter {
+	if health == nil {
+		return nobody{}
+	}
+	return health
+}
+
+type nobody struct{}
+
+func (nobody) Down(string, error)    {}
+func (nobody) Limited(string, error) {}
+func (nobody) Up(string)             {}
 
 // Again does work until it ends without an error, ctx is done, or it fails with
 // one of the ends. Every other failure, and a panic, is reported, and the work begun
@@ -64,6 +83,7 @@ type Reporter interface {
 // knows it earlier says Up itself.
 func Again(ctx context.Context, health Reporter, component string, work func(context.Context) error, ends ...error) error {
 	var wait Backoff
+	health = To(health)
 	for {
 		began := time.Now()
 		err := attempt(ctx, health, component, work)

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync/atomic"
 
+	"fernweh/layer"
 	"fernweh/schemas"
 )
 
@@ -63,9 +64,13 @@ func (r *runner) do(ctx context.Context, reply chan<- started) {
 			first = false
 		}
 	}
-	run, err := r.runs.Run(ctx, func(run schemas.Run) {
-		r.latest.Store(&run)
-		tell(started{run: run})
+	var run schemas.Run
+	err := layer.Guard(func() (err error) {
+		run, err = r.runs.Run(ctx, func(run schemas.Run) {
+			r.latest.Store(&run)
+			tell(started{run: run})
+		})
+		return err
 	})
 	r.busy.Store(false) // first: whoever reads that it has ended may begin the next
 	if run.Number > 0 {

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"fernweh/layer"
 	"fernweh/schemas"
 )
 
@@ -64,7 +65,9 @@ type waiter struct {
 func (w *watcher) Run(ctx context.Context) error {
 	var asked time.Time
 	for {
-		w.look(ctx)
+		if err := layer.Guard(func() error { w.look(ctx); return nil }); err != nil {
+			w.fail.Store(&err)
+		}
 		if w.log != nil && w.now().Sub(asked) >= endsEvery {
 			asked = w.now()
 			w.lookAtLog(ctx)

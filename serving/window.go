@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"fernweh/layer"
 	"fernweh/model/kpi"
 	"fernweh/schemas"
 
@@ -81,7 +82,7 @@ func (r *Reader) Window(ctx context.Context, w Window) (v WindowView, err error)
 		g.SetLimit(scansAtOnce)
 		for i, m := range w.Measures {
 			scans[i] = scan{window: w, horizon: h, until: slices.Clone(v.Until), series: make(map[Part]*Series)}
-			g.Go(func() error { return scans[i].read(ctx, r.Views, m) })
+			g.Go(func() error { return layer.Guard(func() error { return scans[i].read(ctx, r.Views, m) }) })
 		}
 		if err := g.Wait(); err != nil {
 			return err

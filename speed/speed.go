@@ -10,12 +10,12 @@ package speed
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"sync/atomic"
 	"time"
 
+	"fernweh/layer"
 	"fernweh/model/visitor"
 	"fernweh/schemas"
 
@@ -23,8 +23,9 @@ import (
 )
 
 // Log gives each partition of the event topic to one goroutine: open is called
-// once for it and says at which offset to begin, then handle with the records
-// from there in log order. handle is not called again after an error.
+// for it and says at which offset to begin, then handle with the records from there
+// in log order. After an error or a panic of either, that partition alone is opened
+// anew, and its handle before is not called again.
 type Log interface {
 	Consume(ctx context.Context, open func(ctx context.Context, partition int32) (
 		start int64, handle func(context.Context, []schemas.Record) error, err error)) error
@@ -64,7 +65,8 @@ type Stores struct {
 	Model       func() *Model   // the model in force; nil: none yet
 	Now         func() time.Time
 	Metrics     *Metrics
-	MaxVisitors int // devices that one partition holds in memory
+	Health      layer.Reporter // nil: nobody is told
+	MaxVisitors int            // devices that one partition holds in memory
 	Limits      visitor.Limits
 }
 
@@ -99,27 +101,13 @@ func (l *Layer) Run(ctx context.Context) error {
 // consume reads the log and begins again after each failure, ever later up to
 // five seconds.
 func (l *Layer) consume(ctx context.Context) error {
-	const first, longest = 50 * time.Millisecond, 5 * time.Second
-	wait := first
-	for {
-		began := time.Now()
+	return layer.Again(ctx, l.stores.Health, "speed", func(ctx context.Context) error {
 		err := l.log.Consume(ctx, l.open)
-		if ctx.Err() != nil {
-			return nil
+		if ctx.Err() == nil {
+			l.stores.Metrics.restarted()
 		}
-		if errors.Is(err, schemas.ErrOutOfRange) {
-			return fmt.Errorf("speed: %w", err)
-		}
-		l.stores.Metrics.restarted()
-		slog.ErrorContext(ctx, "speed begins again from its stored positions", "error", err, "in", wait)
-		if time.Since(began) > time.Minute {
-			wait = first
-		}
-		if !pause(ctx, wait) {
-			return nil
-		}
-		wait = min(2*wait, longest)
-	}
+		return err
+	}, schemas.ErrOutOfRange)
 }
 
 func (l *Layer) open(ctx context.Context, partition int32) (int64, func(context.Context, []schemas.Record) error, error) {
@@ -139,17 +127,25 @@ func (l *Layer) open(ctx context.Context, partition int32) (int64, func(context.
 // its self-check is refused, once for each reason, and the one before stays.
 func (l *Layer) follow(ctx context.Context) error {
 	var loaded, reason string
+	health := layer.To(l.stores.Health)
 	for {
-		id, err := l.refresh(ctx, loaded)
+		id := loaded
+		err := layer.Guard(func() (err error) {
+			id, err = l.refresh(ctx, loaded)
+			return err
+		})
 		switch {
 		case err == nil:
 			loaded, reason = id, ""
-		case ctx.Err() == nil && err.Error() != reason:
+			health.Up("speed model")
+		case ctx.Err() == nil:
+			if err.Error() != reason {
+				l.stores.Metrics.refused()
+			}
 			reason = err.Error()
-			l.stores.Metrics.refused()
-			slog.ErrorContext(ctx, "the model in force stays", "error", err)
+			health.Limited("speed model", err)
 		}
-		if !pause(ctx, watchEvery) {
+		if !layer.Pause(ctx, watchEvery) {
 			return nil
 		}
 	}
@@ -205,14 +201,4 @@ func loadModel(ctx context.Context, views Views, g schemas.Generation) (*Model, 
 		return nil, fmt.Errorf("model %s of generation %d is missing", g.Model, g.Run)
 	}
 	return decodeModel(g.Model, c.Value)
-}
-
-// pause waits, and says whether there is still work to do then.
-func pause(ctx context.Context, d time.Duration) bool {
-	select {
-	case <-ctx.Done():
-		return false
-	case <-time.After(d):
-		return true
-	}
 }

@@ -15,6 +15,7 @@ import (
 	"fernweh/infra/kafka"
 	"fernweh/ingest"
 	"fernweh/ingest/spool"
+	"fernweh/layer"
 	"fernweh/schemas"
 	serve "fernweh/serving"
 	"fernweh/serving/index"
@@ -38,10 +39,31 @@ func together(ctx context.Context, parts ...part) error {
 	return nil
 }
 
+// borne begins a part anew, ever later, when it panics: that is its own trouble and
+// ends neither the process nor another part. An error ends them as ever.
+func (s *stack) borne(name string, p part) part {
+	return func(ctx context.Context) error {
+		var wait layer.Backoff
+		for {
+			err := layer.Guard(func() error { return p(ctx) })
+			fault, ok := errors.AsType[*layer.Panic](err)
+			if !ok || ctx.Err() != nil {
+				return err
+			}
+			slog.ErrorContext(ctx, "a panic is borne", "component", name, "panic", fault.Value, "stack", string(fault.Stack))
+			s.health.Down(name, err)
+			if !layer.Pause(ctx, wait.Next()) {
+				return nil
+			}
+			s.health.Up(name)
+		}
+	}
+}
+
 // reader reads the event topic for one of the layers.
-func (s *stack) reader(group string, most int, linger time.Duration) *kafka.Log {
+func (s *stack) reader(name, group string, most int, linger time.Duration) *kafka.Log {
 	return kafka.NewLog(s.kafka, s.config.Log.Partitions, kafka.LogOptions{
-		Group: group, MaxBatch: most, Linger: linger,
+		Group: group, MaxBatch: most, Linger: linger, Name: name, Health: s.health,
 		Trouble: func(err error) { slog.Warn("reading the log goes on after an error", "reader", group, "error", err) },
 	})
 }
@@ -63,7 +85,7 @@ func (s *stack) ingest(l net.Listener) part {
 		if err != nil {
 			return err
 		}
-		err = together(ctx, collector.Run, doorOf(l, collector.Server()))
+		err = together(ctx, s.borne("spool", collector.Run), doorOf(l, collector.Server()))
 		return errors.Join(err, collector.Close())
 	}
 }
@@ -99,9 +121,9 @@ func doorOf(l net.Listener, server *http.Server) part {
 // speed keeps every visitor current.
 func (s *stack) speed(ctx context.Context) error {
 	c := s.config.Speed
-	log := s.reader(s.config.ofSet("fernweh-speed"), c.Batch, c.FlushDelay)
+	log := s.reader("speed", s.config.ofSet("fernweh-speed"), c.Batch, c.FlushDelay)
 	return speed.New(log, speed.Stores{
-		Views: s.views, Set: s.config.Views, Decisions: s.producer, Now: time.Now, Metrics: speed.NewMetrics(s.metrics),
+		Views: s.views, Set: s.config.Views, Decisions: s.producer, Now: time.Now, Metrics: speed.NewMetrics(s.metrics), Health: s.health,
 		MaxVisitors: max(c.Visitors/int(s.config.Log.Partitions), 1),
 	}).Run(ctx)
 }
@@ -116,7 +138,7 @@ func (s *stack) batch() *batch.Layer {
 			Memory: c.Memory, Sample: 250_000, ArchiveRows: int64(c.ArchiveRows), ArchiveFile: c.ArchiveFile, ArchiveHeld: c.ArchiveHeld,
 			Patience: 10 * time.Minute, Grace: time.Minute, Holder: fmt.Sprintf("process %d on %s", os.Getpid(), host),
 		},
-		Views: s.views, Log: s.producer, Files: s.files, Now: time.Now,
+		Views: s.views, Log: s.producer, Files: s.files, Now: time.Now, Health: s.health,
 	}
 }
 
@@ -126,7 +148,7 @@ func (s *stack) index(ctx context.Context) error { return s.follower().Run(ctx) 
 func (s *stack) follower() *index.Follower {
 	return &index.Follower{
 		Views: s.views, Documents: s.documents, Decisions: s.decisions(), Keep: keepDecisions,
-		Now: time.Now, Metrics: index.NewMetrics(s.metrics),
+		Now: time.Now, Metrics: index.NewMetrics(s.metrics), Health: s.health,
 	}
 }
 
@@ -137,26 +159,26 @@ const keepDecisions = 365 * 24 * time.Hour
 func (s *stack) decisions() *kafka.Decisions {
 	const most, linger = 2000, 100 * time.Millisecond
 	return kafka.NewDecisions(s.kafka, kafka.LogOptions{
-		Group: s.config.ofSet("fernweh-index"), MaxBatch: most, Linger: linger,
+		Group: s.config.ofSet("fernweh-index"), MaxBatch: most, Linger: linger, Name: "documents", Health: s.health,
 		Trouble: func(err error) { slog.Warn("reading the decisions goes on after an error", "error", err) },
 	})
 }
 
 // archive writes the log into the archive.
-func (s *stack) archive(layer *batch.Layer) part {
+func (s *stack) archive(b *batch.Layer) part {
 	return func(ctx context.Context) error {
-		return layer.Archive(ctx, s.reader("fernweh-archive", 10_000, 100*time.Millisecond))
+		return b.Archive(ctx, s.reader("archive", "fernweh-archive", 10_000, 100*time.Millisecond))
 	}
 }
 
 // schedule begins runs at the set hours of the portal's day.
-func (s *stack) schedule(layer *batch.Layer) part {
+func (s *stack) schedule(b *batch.Layer) part {
 	c := s.config.Batch
-	return func(ctx context.Context) error {
-		return layer.Follow(ctx, batch.Schedule{
+	return s.borne("runs", func(ctx context.Context) error {
+		return b.Follow(ctx, batch.Schedule{
 			Hours: c.Schedule, Zone: s.config.Zone, Retry: c.Retry, QuietFrom: c.Quiet[0], QuietTo: c.Quiet[1],
 		})
-	}
+	})
 }
 
 // runs lets the API ask for batch runs.
@@ -171,21 +193,21 @@ func (r runs) Run(ctx context.Context, progress func(schemas.Run)) (schemas.Run,
 	return run, err
 }
 
-// serve answers the website and the operators. layer is nil where no run can be
+// serve answers the website and the operators. The batch layer is nil where no run can be
 // asked for.
-func (s *stack) serve(l net.Listener, layer *batch.Layer) part {
+func (s *stack) serve(l net.Listener, b *batch.Layer) part {
 	return func(ctx context.Context) error {
 		c := serve.Config{
 			Views: s.views, Partitions: s.config.Log.Partitions, Log: s.tail, Events: s.producer, Version: thisBuild().Version, Registry: s.metrics,
 			Health: s.health,
 		}
-		if layer != nil {
-			c.Runs, c.Rebuild = runs{layer}, s.rebuild
+		if b != nil {
+			c.Runs, c.Rebuild = runs{b}, s.rebuild
 		}
 		server, err := serve.New(c)
 		if err != nil {
 			return err
 		}
-		return together(ctx, server.Run, door(l, server.Handler()))
+		return together(ctx, s.borne("views", server.Run), door(l, server.Handler()))
 	}
 }

@@ -28,8 +28,10 @@ type EventLog interface {
 	// Ends is the offset of the next record by partition.
 	Ends(ctx context.Context) ([]int64, error)
 	// Consume reads as a member of a group, batches of at most MaxLogBatch
-	// records, until ctx is done or something fails.
+	// records, until ctx is done or the log is not what it should be.
 	Consume(ctx context.Context, group string, open Open) error
+	// Committed is what a group has committed, by partition; negative: nothing.
+	Committed(ctx context.Context, group string) ([]int64, error)
 	// Close ends the writing; the reading ends with its ctx.
 	Close() error
 }
@@ -50,7 +52,9 @@ func Log(t *testing.T, open func(t *testing.T) EventLog) {
 		{"a reader begins at its own position", logSuite.ownPosition},
 		{"members share the partitions and miss nothing", logSuite.members},
 		{"an offset that is not there stops the reader", logSuite.outOfRange},
-		{"what the reader can't do ends it", logSuite.failures},
+		{"a partition that fails begins again, and the others go on", logSuite.partitionFails},
+		{"a partition that goes back reads all of it again", logSuite.partitionGoesBack},
+		{"what is committed is never beyond what is durable", logSuite.committed},
 		{"a call whose time is over fails", logSuite.deadline},
 		{"devices have any name, and events any size that fits", logSuite.shapes},
 		{"a batch larger than a request keeps its order", logSuite.largeBatch},
@@ -409,38 +413,6 @@ func (s logSuite) outOfRange(t *testing.T) {
 			if !strings.Contains(err.Error(), want) {
 				t.Errorf("start at %d: got %q, want %q in it", start, err, want)
 			}
-		}
-	}
-}
-
-func (s logSuite) failures(t *testing.T) {
-	e := s.event("mueller", 1)
-	partition := s.partition(e)
-	s.append(t, []*schemas.Event{e})
-	broken := errors.New("the store is away")
-	tests := []struct {
-		name   string
-		onOpen error
-	}{{"open", broken}, {"handle", nil}}
-	for _, test := range tests {
-		ctx, cancel := context.WithTimeout(t.Context(), patience)
-		running := 0 // handlers, which are all of one partition
-		err := s.Consume(ctx, s.mark, func(_ context.Context, p int32) (int64,
-			func(context.Context, []schemas.Record) error, error) {
-			if p == partition && test.onOpen != nil {
-				return 0, nil, test.onOpen
-			}
-			return s.before[p], func(context.Context, []schemas.Record) error {
-				running++
-				return broken
-			}, nil
-		})
-		cancel()
-		if !errors.Is(err, broken) || !strings.Contains(err.Error(), fmt.Sprint("partition ", partition)) {
-			t.Errorf("%s fails: got %v, want %v and partition %d", test.name, err, broken, partition)
-		}
-		if test.onOpen == nil && running != 1 {
-			t.Errorf("%s fails: it was called %d times, want 1", test.name, running)
 		}
 	}
 }

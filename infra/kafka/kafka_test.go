@@ -143,6 +143,34 @@ func (l eventLog) Consume(ctx context.Context, group string, open infratest.Open
 	return kafka.NewLog(l.cfg, partitions, options).Consume(ctx, open)
 }
 
+// Committed asks as a tool for lags does.
+func (l eventLog) Committed(_ context.Context, group string) ([]int64, error) {
+	config := sarama.NewConfig()
+	config.Version = sarama.MaxVersion
+	admin, err := sarama.NewClusterAdmin(l.cfg.Brokers, config)
+	if err != nil {
+		return nil, err
+	}
+	defer admin.Close()
+	topic := l.cfg.Topic(schemas.TopicEvents)
+	all := make([]int32, partitions)
+	for p := range all {
+		all[p] = int32(p)
+	}
+	answer, err := admin.ListConsumerGroupOffsets(l.cfg.Group(group), map[string][]int32{topic: all})
+	if err != nil {
+		return nil, err
+	}
+	offsets := make([]int64, partitions)
+	for p := range offsets {
+		offsets[p] = -1
+		if block := answer.GetBlock(topic, int32(p)); block != nil {
+			offsets[p] = block.Offset
+		}
+	}
+	return offsets, nil
+}
+
 func TestLog(t *testing.T) {
 	everywhere(t, func(t *testing.T, cfg kafka.Config) {
 		infratest.Log(t, func(t *testing.T) infratest.EventLog {

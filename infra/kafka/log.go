@@ -9,8 +9,6 @@ import (
 	"time"
 
 	"github.com/IBM/sarama"
-	"github.com/prometheus/client_golang/prometheus"
-	"golang.org/x/sync/errgroup"
 
 	"fernweh/schemas"
 )
@@ -20,8 +18,26 @@ type LogOptions struct {
 	Group    string        // readers of one group share the partitions
 	MaxBatch int           // records a handler gets at once at most
 	Linger   time.Duration // how long a batch waits for more after its first record
-	Trouble  func(error)   // is told of every error that reading survives, from any goroutine; may be nil
+	Trouble  func(error)   // is told of every error of the brokers that reading survives, from any goroutine; may be nil
+	Name     string        // of the reader, for Health: "speed"
+	Health   Health        // is told how reading fares; nil: it goes to Trouble
 }
+
+// Health is told what does not work, and when it works again: the reader by its
+// name, a partition as "speed partition 3". It is called from any goroutine.
+type Health interface {
+	Down(component string, why error)
+	Up(component string)
+}
+
+// untold is the health of a reader whose errors go to Trouble alone.
+type untold struct{ trouble func(error) }
+
+// Down hands the error on.
+func (u untold) Down(component string, why error) { u.trouble(fmt.Errorf("%s: %w", component, why)) }
+
+// Up has nothing to say.
+func (u untold) Up(string) {}
 
 // A Reader reads a topic as a member of a consumer group. R is what a record of
 // the topic means; bytes without meaning are records too, so that every offset
@@ -68,18 +84,23 @@ func newReader[R any](cfg Config, topic string, options LogOptions, read decoder
 			told(err)
 		}
 	}
+	if options.Health == nil {
+		options.Name, options.Health = options.Group, untold{options.Trouble}
+	}
 	return &Reader[R]{cfg, topic, options, read}
 }
 
 // A HandleOf takes the next records of a partition, in log order. The slice is
-// its own. When it returns nil, the effects of the records must be durable.
+// its own. When it returns nil, the effects of the records must be durable. After
+// an error, or a panic, it is of no further use: its partition is opened anew.
 // ctx ends when the partition is taken away.
 type HandleOf[R any] = func(ctx context.Context, records []R) error
 
 // An OpenOf begins with a partition that this member owns from now on: it says
 // from which offset, or schemas.Oldest for the first that is kept, and who
 // handles it. It is called anew each time that the partition is claimed, for all
-// claimed partitions at once. ctx ends when the partition is taken away.
+// claimed partitions at once, and after each failure in the partition. ctx ends when
+// the partition is taken away.
 type OpenOf[R any] = func(ctx context.Context, partition int32) (start int64, handle HandleOf[R], err error)
 
 // Handle takes records of the event topic.
@@ -93,10 +114,11 @@ type Open = OpenOf[schemas.Record]
 const leaveTime = 3 * time.Second
 
 // Consume reads the partitions that the group gives to this member, one
-// goroutine each, until ctx is done or an open or a handle fails; then
-// everything it started is gone. It outlasts restarts of brokers. The reader's
-// own position counts; what the group has committed follows it and is for those
-// who watch. A start that the log doesn't hold ends it with
+// goroutine each, until ctx is done; then everything it started is gone. It
+// outlasts restarts of brokers. An open or a handle that fails or panics is its
+// partition's trouble: it is opened anew, ever later, and the others go on. The
+// reader's own position counts; what the group has committed follows it and is for
+// those who watch. A start that the log doesn't hold ends it with
 // schemas.ErrOutOfRange, and so does a topic that is another than before.
 func (l *Reader[R]) Consume(ctx context.Context, open OpenOf[R]) error {
 	topic := l.cfg.Topic(l.topic)
@@ -119,13 +141,15 @@ func (l *Reader[R]) consume(ctx context.Context, topic string, open OpenOf[R]) e
 		return err
 	}
 	defer closeClient(client)
+	aside := &rewinder[R]{cfg: l.cfg, life: life, config: config}
+	defer aside.close()
 	group, err := sarama.NewConsumerGroupFromClient(l.options.Group, client)
 	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	m := &member[R]{Reader: l, name: topic, client: client, open: open, end: cancel}
+	m := &member[R]{Reader: l, name: topic, client: client, aside: aside, open: open, end: cancel}
 	gone := make(chan struct{})
 	defer close(gone)
 	context.AfterFunc(ctx, func() {
@@ -146,6 +170,7 @@ func (l *Reader[R]) consume(ctx context.Context, topic string, open OpenOf[R]) e
 	}
 	hangUp() // measure may be asking brokers that are away
 	watch.Wait()
+	m.forget()
 	return err
 }
 
@@ -154,22 +179,15 @@ type member[R any] struct {
 	*Reader[R]
 	name   string // of the topic, as the brokers call it
 	client sarama.Client
+	aside  *rewinder[R]
 	open   OpenOf[R]
 	end    context.CancelCauseFunc // of Consume, with the reason
 
 	topicID string                              // of the topic that was read first
+	before  map[int32]*claim[R]                 // of the session, or of the one before; only begin's
 	claims  atomic.Pointer[map[int32]*claim[R]] // of the session; not changed once it is there
+	opening sync.WaitGroup                      // first opens of the session
 }
-
-// A claim is one partition of a session. Its goroutine alone reads and handles.
-type claim[R any] struct {
-	next   atomic.Int64 // offset of the next record that is not handled yet
-	lag    prometheus.Gauge
-	handle HandleOf[R]
-}
-
-// measured tells how far the partition's end is away.
-func (c *claim[R]) measured(end int64) { c.lag.Set(float64(max(end-c.next.Load(), 0))) }
 
 // fatal is an error that ends Consume.
 type fatal struct{ error }
@@ -179,8 +197,9 @@ func (f fatal) Unwrap() error { return f.error }
 
 // fail ends Consume with err.
 func (m *member[R]) fail(err error) error {
-	m.end(fatal{err})
-	return err
+	f := fatal{err}
+	m.end(f)
+	return f
 }
 
 // run lives through session after session.
@@ -204,6 +223,7 @@ func (m *member[R]) run(ctx context.Context, group sarama.ConsumerGroup) error {
 			return err
 		}
 		m.options.Trouble(err)
+		m.options.Health.Down(m.options.Name, err)
 		if time.Since(began) > time.Minute {
 			wait = pause
 		}
@@ -273,35 +293,6 @@ func (m *member[R]) measure(ctx context.Context) {
 	}
 }
 
-// Setup opens all partitions of a session, before any is read.
-func (m *member[R]) Setup(session sarama.ConsumerGroupSession) error {
-	ctx := session.Context()
-	m.cfg.Metrics.rebalances.WithLabelValues(m.options.Group).Inc()
-	if err := m.checkTopic(ctx); err != nil {
-		return err
-	}
-	claimed := session.Claims()[m.name]
-	opened := make([]*claim[R], len(claimed))
-	g, gctx := errgroup.WithContext(ctx)
-	for i, partition := range claimed {
-		g.Go(func() (err error) {
-			opened[i], err = m.openPartition(gctx, partition)
-			return err
-		})
-	}
-	if err := g.Wait(); err != nil {
-		return err
-	}
-	claims := make(map[int32]*claim[R], len(claimed))
-	for i, partition := range claimed {
-		claims[partition] = opened[i]
-		session.ResetOffset(m.name, partition, opened[i].next.Load(), "")
-		session.MarkOffset(m.name, partition, opened[i].next.Load(), "")
-	}
-	m.claims.Store(&claims)
-	return nil
-}
-
 // checkTopic refuses a topic that was made again: its offsets mean other events.
 func (m *member[R]) checkTopic(ctx context.Context) error {
 	id, err := TopicID(ctx, m.cfg, m.topic)
@@ -316,108 +307,6 @@ func (m *member[R]) checkTopic(ctx context.Context) error {
 			schemas.ErrOutOfRange, m.name, id, m.topicID))
 	}
 	return nil
-}
-
-// openPartition begins with a partition where its reader says, if the log is there.
-func (m *member[R]) openPartition(ctx context.Context, partition int32) (*claim[R], error) {
-	start, handle, err := m.open(ctx, partition)
-	if err != nil {
-		return nil, m.unlessRevoked(ctx, fmt.Errorf("open partition %d: %w", partition, err))
-	}
-	first, err := offset(m.client, m.name, partition, sarama.OffsetOldest)
-	if err != nil {
-		return nil, fmt.Errorf("ask first offset of partition %d: %w", partition, err)
-	}
-	end, err := offset(m.client, m.name, partition, sarama.OffsetNewest)
-	if err != nil {
-		return nil, fmt.Errorf("ask end of partition %d: %w", partition, err)
-	}
-	if start == schemas.Oldest {
-		start = first
-	}
-	if start < first || start > end {
-		return nil, m.fail(fmt.Errorf("%w: topic %s partition %d holds the offsets from %d to below %d, not %d",
-			schemas.ErrOutOfRange, m.name, partition, first, end, start))
-	}
-	c := &claim[R]{lag: m.cfg.Metrics.lagOf(m.options.Group, partition), handle: handle}
-	c.next.Store(start)
-	c.measured(end)
-	return c, nil
-}
-
-// unlessRevoked ends Consume with err, unless its partition was taken away meanwhile.
-func (m *member[R]) unlessRevoked(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return err
-	}
-	return m.fail(err)
-}
-
-// Cleanup ends a session: what was marked is committed behind it.
-func (m *member[R]) Cleanup(session sarama.ConsumerGroupSession) error {
-	m.claims.Store(nil)
-	for _, partition := range session.Claims()[m.name] {
-		m.cfg.Metrics.forget(m.options.Group, partition)
-	}
-	return nil
-}
-
-// ConsumeClaim reads one partition until it is taken away or its handler fails.
-func (m *member[R]) ConsumeClaim(session sarama.ConsumerGroupSession, claimed sarama.ConsumerGroupClaim) error {
-	ctx, partition := session.Context(), claimed.Partition()
-	c := (*m.claims.Load())[partition]
-	for {
-		first := c.next.Load()
-		records, err := m.batch(ctx, claimed.Messages(), first)
-		if err != nil {
-			return m.fail(fmt.Errorf("read partition %d: %w", partition, err))
-		}
-		if len(records) == 0 {
-			return nil
-		}
-		if err := c.handle(ctx, records); err != nil {
-			return m.unlessRevoked(ctx, fmt.Errorf("handle partition %d from offset %d: %w", partition, first, err))
-		}
-		next := first + int64(len(records))
-		c.next.Store(next)
-		c.measured(claimed.HighWaterMarkOffset())
-		session.MarkOffset(m.name, partition, next, "")
-	}
-}
-
-// batch waits for the record at offset next and takes what comes within Linger
-// behind it. It is empty when the partition was taken away. Every offset of a
-// topic has a record, so one that is left out was lost.
-func (m *member[R]) batch(
-	ctx context.Context, messages <-chan *sarama.ConsumerMessage, next int64,
-) ([]R, error) {
-	var records []R
-	var linger <-chan time.Time
-	for len(records) < m.options.MaxBatch {
-		select {
-		case message, ok := <-messages:
-			if !ok || ctx.Err() != nil {
-				return nil, nil
-			}
-			if message.Offset != next {
-				return nil, fmt.Errorf("%w: offset %d follows where %d should", schemas.ErrOutOfRange, message.Offset, next)
-			}
-			next++
-			record, readable := m.read(message)
-			if !readable {
-				m.cfg.Metrics.unreadable.WithLabelValues(m.name).Inc()
-			}
-			records = append(records, record)
-			if linger == nil {
-				linger = time.After(m.options.Linger)
-			}
-		case <-linger:
-			return records, nil
-		case <-ctx.Done():
-			return nil, nil
-		}
-	}
-	return records, nil
 }
 
 // ReadMessage says what a message of an event topic of so many partitions means.

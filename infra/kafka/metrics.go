@@ -16,6 +16,8 @@ type Metrics struct {
 	rebalances *prometheus.CounterVec
 	troubles   *prometheus.CounterVec
 	unreadable *prometheus.CounterVec
+	restarts   *prometheus.CounterVec
+	panics     *prometheus.CounterVec
 }
 
 // NewMetrics registers the metrics of the log's clients; nil registers nothing.
@@ -41,9 +43,11 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		rebalances: count("fernweh_log_rebalances_total", "Times that a reader was given its partitions.", "reader"),
 		troubles:   count("fernweh_log_reader_errors_total", "Errors that reading has survived.", "reader"),
 		unreadable: count("fernweh_log_unreadable_total", "Records that every reader leaves out.", "topic"),
+		restarts:   count("fernweh_log_partition_restarts_total", "Times that a partition failed and was opened anew.", "reader"),
+		panics:     count("fernweh_log_panics_total", "Panics that were borne as the trouble of one partition.", "reader"),
 	}
 	if r != nil {
-		r.MustRegister(m.appends, m.inFlight, m.lines, m.lag, m.rebalances, m.troubles, m.unreadable)
+		r.MustRegister(m.appends, m.inFlight, m.lines, m.lag, m.rebalances, m.troubles, m.unreadable, m.restarts, m.panics)
 	}
 	return m
 }

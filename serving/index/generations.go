@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"fernweh/layer"
 	"fernweh/model/kpi"
 	"fernweh/model/visitor"
 	"fernweh/schemas"
@@ -18,21 +19,22 @@ const lookEvery = time.Second
 // generations brings every published generation to the documents and lets the
 // aliases follow.
 func (f *Follower) generations(ctx context.Context) error {
-	var reason string
+	health := layer.To(f.Health)
+	var wait layer.Backoff
 	for {
-		err := f.Follow(ctx)
+		err := layer.Guard(func() error { return f.Follow(ctx) })
+		pause := lookEvery
 		switch {
 		case err == nil:
-			reason = ""
+			wait.Reset()
 			f.Metrics.failed.Set(0)
+			health.Up("generations")
 		case ctx.Err() == nil:
+			pause = max(pause, wait.Next())
 			f.Metrics.failed.Set(1)
-			if err.Error() != reason {
-				reason = err.Error()
-				slog.ErrorContext(ctx, "the documents of the generation before stay", "error", err)
-			}
+			health.Down("generations", fmt.Errorf("the documents of the generation before stay: %w", err))
 		}
-		if !pause(ctx, lookEvery) {
+		if !layer.Pause(ctx, pause) {
 			return nil
 		}
 	}

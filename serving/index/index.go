@@ -8,10 +8,10 @@ package index
 
 import (
 	"context"
-	"log/slog"
 	"sync/atomic"
 	"time"
 
+	"fernweh/layer"
 	"fernweh/schemas"
 
 	"golang.org/x/sync/errgroup"
@@ -38,9 +38,9 @@ type Documents interface {
 }
 
 // Decisions gives each partition of the decision topic to one goroutine: open is
-// called once for it and says at which offset to begin, schemas.Oldest included,
-// then handle with the records from there on, in order. handle is not called
-// again after an error.
+// called for it and says at which offset to begin, schemas.Oldest included, then
+// handle with the records from there on, in order. After an error or a panic of
+// either, that partition alone is opened anew.
 type Decisions interface {
 	Consume(ctx context.Context, open func(ctx context.Context, partition int32) (
 		start int64, handle func(ctx context.Context, records []schemas.DecisionRecord) error, err error)) error
@@ -55,6 +55,7 @@ type Follower struct {
 	Keep      time.Duration // how long decisions are found, as long as their topic keeps them
 	Now       func() time.Time
 	Metrics   *Metrics
+	Health    layer.Reporter // nil: nobody is told
 
 	published atomic.Pointer[schemas.Published] // as last seen; nil: not yet
 	turned    string                            // what the aliases were last told to mean; only Follow's
@@ -72,30 +73,11 @@ func (f *Follower) Run(ctx context.Context) error {
 // consume reads the decisions and begins again after each failure, ever later up
 // to five seconds.
 func (f *Follower) consume(ctx context.Context) error {
-	const first, longest = 50 * time.Millisecond, 5 * time.Second
-	for wait := first; ; wait = min(2*wait, longest) {
-		began := f.Now()
+	return layer.Again(ctx, f.Health, "documents", func(ctx context.Context) error {
 		err := f.Decisions.Consume(ctx, f.open)
-		if ctx.Err() != nil {
-			return nil
+		if ctx.Err() == nil {
+			f.Metrics.restarts.Inc()
 		}
-		f.Metrics.restarts.Inc()
-		if f.Now().Sub(began) > time.Minute {
-			wait = first
-		}
-		slog.ErrorContext(ctx, "the documents are behind; their writing begins again where it was", "error", err, "in", wait)
-		if !pause(ctx, wait) {
-			return nil
-		}
-	}
-}
-
-// pause waits, and says whether there is still work to do then.
-func pause(ctx context.Context, d time.Duration) bool {
-	select {
-	case <-ctx.Done():
-		return false
-	case <-time.After(d):
-		return true
-	}
+		return err
+	})
 }
