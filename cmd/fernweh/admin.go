@@ -15,8 +15,12 @@ import (
 // with runs parts together, and beside them, where one is set, the door at which
 // this process tells how it is. It lives as long as it answers: a store that is away
 // is borne by the layers, and would not come back for a restart. It is ready while
-// each of its layers can do its work.
+// each of its layers can do its work. A log in this process that
+// lost a write ends it: what the disk has is read by the next.
 func (s *stack) with(parts ...part) part {
+	if s.broker != nil {
+		parts = append(parts, s.broker.Run)
+	}
 	if s.config.Admin == "" {
 		return func(ctx context.Context) error { return together(ctx, parts...) }
 	}

@@ -37,6 +37,7 @@ type views interface {
 type stack struct {
 	config    *config
 	kafka     kafka.Config
+	broker    *embedded.Broker // nil: Kafka is elsewhere
 	producer  *kafka.Producer
 	tail      *kafka.Tail
 	views     views
@@ -138,6 +139,7 @@ func (s *stack) openLog(ctx context.Context, needs need) (err error) {
 		if err != nil {
 			return err
 		}
+		s.broker = broker
 		s.closers = append(s.closers, broker.Close)
 		s.kafka.Brokers = []string{broker.Addr()}
 	}

@@ -2,6 +2,8 @@ package embedded
 
 import (
 	"context"
+	"os"
+	"time"
 
 	"github.com/blevesearch/bleve/v2/numeric"
 
@@ -79,3 +81,33 @@ func Cover(first, last int64) (terms []numeric.PrefixCoded) {
 	cover(first, last, func(t numeric.PrefixCoded) { terms = append(terms, t) })
 	return terms
 }
+
+// OpenBrokerWith is OpenBroker with segments of so many bytes, on a disk whose
+// syncs may fail, at a time.
+func OpenBrokerWith(dir string, roll int64, sync func(*os.File) error, now func() time.Time) (*Broker, error) {
+	return openBroker(dir, 0, brokerOptions{roll, sync, now})
+}
+
+// CheckLog checks a log and puts it right as OpenBroker does, without a broker.
+func CheckLog(dir string, roll int64) error {
+	f, err := checked(dir, brokerOptions{roll, (*os.File).Sync, time.Now})
+	if err != nil {
+		return err
+	}
+	return f.close()
+}
+
+// SegmentBases are the names of the segments of a directory.
+func SegmentBases(dir string) ([]int64, error) { return segmentBases(dir) }
+
+// Reencode reads a slot and writes it again.
+func Reencode(b []byte) ([]byte, error) {
+	s, err := decodeState(b)
+	if err != nil {
+		return nil, err
+	}
+	return s.encode(), nil
+}
+
+// StateName is the file of what was acknowledged.
+const StateName = stateName
