@@ -28,6 +28,8 @@ type Broker struct {
 	addr    string
 	words   *brokerWords
 	flusher *flusher
+	closing sync.Once
+	closed  error // what closing came to
 }
 
 // segmentBytes is how much of a partition lies in one file. A start reads every
@@ -76,7 +78,7 @@ func openBroker(dir string, port int, o brokerOptions) (b *Broker, err error) {
 	if err != nil {
 		return nil, errors.Join(err, flusher.file.close())
 	}
-	b = &Broker{cluster, cluster.ListenAddrs()[0], words, flusher}
+	b = &Broker{cluster: cluster, addr: cluster.ListenAddrs()[0], words: words, flusher: flusher}
 	_, used, err := net.SplitHostPort(b.addr)
 	if err == nil {
 		err = os.WriteFile(portFile(dir), []byte(used), 0o644)
@@ -172,11 +174,13 @@ func (b *Broker) Run(ctx context.Context) error {
 // Close stops the broker. An error says that it could not write what the next
 // start checks its files by; what was acknowledged is not concerned.
 func (b *Broker) Close() error {
-	b.cluster.Close()
-	if err := errors.Join(b.words.get(), b.flusher.close()); err != nil {
-		return fmt.Errorf("close broker %s: %w", b.addr, err)
-	}
-	return nil
+	b.closing.Do(func() {
+		b.cluster.Close()
+		if err := errors.Join(b.words.get(), b.flusher.close()); err != nil {
+			b.closed = fmt.Errorf("close broker %s: %w", b.addr, err)
+		}
+	})
+	return b.closed
 }
 
 // brokerWords hands what the broker has to say to the program's log, and keeps its
