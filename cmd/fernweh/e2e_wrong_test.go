@@ -88,6 +88,8 @@ func TestRealWrongSettings(t *testing.T) {
 		{"other partitions than the topic's", "speed", []string{"partitions", "3"}, []string{prefix + ".events", "2", "3"}},
 		{"more replicas than brokers", "speed", []string{"kafka-replicas", "3", "kafka-prefix", prefix + "x"}, []string{"kafka-replicas", "3"}},
 		{"views of another log", "speed", []string{"kafka-prefix", prefix + "y"}, []string{"the views " + prefix, "do not belong together"}},
+		{"views whose name is mistyped", "speed", []string{"views", prefix + "z"}, []string{prefix + "z", "did you mean " + prefix + "?"}},
+		{"views whose name is mistyped, of who makes none", "serve", []string{"views", prefix + "z", "serve-addr", "127.0.0.1:0"}, []string{prefix + "z", "did you mean " + prefix + "?"}},
 		{"nobody listens where ZooKeeper should", "speed", []string{"hbase-quorum", nobody}, []string{nobody, "ZooKeeper"}},
 		{"Kafka's port for ZooKeeper's", "speed", []string{"hbase-quorum", brokers}, []string{brokers, "ZooKeeper"}},
 		{"a website for ZooKeeper", "speed", []string{"hbase-quorum", web}, []string{web, "ZooKeeper"}},

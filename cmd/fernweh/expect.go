@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -10,6 +11,9 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"fernweh/infra/hbase"
+	"fernweh/schemas"
 )
 
 // What a command may make where it is not there. Everything else it expects: a name
@@ -96,6 +100,49 @@ func (c *config) expectSet(sets []string, where string, first bool) error {
 		there = "there is " + listed(sets) + didYouMean(nearest(c.Views, sets))
 	}
 	return fmt.Errorf("there is no set of views %q %s (views): %s; fernweh rebuild --views %s makes this one", c.Views, where, there, c.Views)
+}
+
+// tables are where HBase has a set of views.
+func (s *stack) tables(views string) hbase.Config {
+	return hbase.Config{Quorum: s.config.HBase.Quorum, Root: s.config.HBase.Root, Prefix: views}
+}
+
+// expectTables refuses a name that no set of views in HBase has, unless the command
+// makes it. Other portals may keep theirs in the same HBase: the first of a portal is
+// the first that was made from its log.
+func (s *stack) expectTables(ctx context.Context) error {
+	if s.needs&makesSet != 0 {
+		return nil
+	}
+	sets, err := hbase.Sets(ctx, s.tables(s.config.Views))
+	if err != nil || slices.Contains(sets, s.config.Views) {
+		return err
+	}
+	first := s.needs&(makesViews|comesEarly) != 0
+	if first {
+		if sets, err = s.ofThisLog(ctx, sets); err != nil {
+			return err
+		}
+	}
+	return s.config.expectSet(sets, "in HBase", first)
+}
+
+// ofThisLog are the sets that were made from the log of this stack.
+func (s *stack) ofThisLog(ctx context.Context, sets []string) (ours []string, err error) {
+	here, err := s.origin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range sets {
+		value, err := hbase.OriginOf(ctx, s.tables(name))
+		if err != nil {
+			return nil, err
+		}
+		if there, err := schemas.DecodeJSON[schemas.Origin](value); err == nil && there.Topic == here.Topic {
+			ours = append(ours, name)
+		}
+	}
+	return ours, nil
 }
 
 // setOf is the set of views that a directory holds.

@@ -71,7 +71,7 @@ func (s *stack) rebuild(ctx context.Context, views string) (run schemas.Run, err
 	c := *s.config
 	c.Views = views
 	other := &stack{
-		config: &c, kafka: s.kafka, producer: s.producer, tail: s.tail, files: s.files, metrics: prometheus.NewRegistry(),
+		config: &c, needs: makesSet, kafka: s.kafka, producer: s.producer, tail: s.tail, files: s.files, metrics: prometheus.NewRegistry(),
 	}
 	defer func() { err = errors.Join(err, other.close()) }()
 	if err := errors.Join(other.openViews(ctx), other.openDocuments(ctx)); err != nil {

@@ -46,6 +46,7 @@ type stack struct {
 	metrics   *prometheus.Registry
 	health    *layer.Health // of this process
 
+	needs      need           // what the command needs, and may make
 	rebuilding sync.Mutex     // held while another set of views is made
 	closers    []func() error // in the order of opening
 }
@@ -64,7 +65,7 @@ const (
 // openStack opens what is needed and checks that it belongs together. note tells
 // another process that finds the data directory taken what to talk to.
 func openStack(ctx context.Context, c *config, note string, needs need) (s *stack, err error) {
-	s = &stack{config: c, metrics: prometheus.NewRegistry(), health: layer.NewHealth(time.Now)}
+	s = &stack{config: c, needs: needs, metrics: prometheus.NewRegistry(), health: layer.NewHealth(time.Now)}
 	s.metrics.MustRegister(s.health)
 	s.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	defer func() {
@@ -183,7 +184,10 @@ func (s *stack) openViews(ctx context.Context) error {
 		s.views = v
 		s.closers = append(s.closers, v.Close)
 	} else {
-		v, err := hbase.Open(ctx, hbase.Config{Quorum: c.HBase.Quorum, Root: c.HBase.Root, Prefix: c.Views}, s.metrics)
+		if err := s.expectTables(ctx); err != nil {
+			return err
+		}
+		v, err := hbase.Open(ctx, s.tables(c.Views), s.metrics)
 		if err != nil {
 			return err
 		}

@@ -64,7 +64,15 @@ func (m *master) describe(ctx context.Context) (map[string]*pb.TableSchema, erro
 	for i, table := range schemas.Tables() {
 		names[i] = regexp.QuoteMeta(m.cfg.table(table))
 	}
-	pattern := strings.Join(names, "|")
+	there, err := m.match(ctx, strings.Join(names, "|"))
+	if err != nil {
+		return nil, fmt.Errorf("describe tables %s_*: %w", m.cfg.Prefix, err)
+	}
+	return there, nil
+}
+
+// match asks for the tables whose names match a pattern as a whole, by name.
+func (m *master) match(ctx context.Context, pattern string) (map[string]*pb.TableSchema, error) {
 	there := make(map[string]*pb.TableSchema)
 	err := persist(ctx, m.cfg, func(ctx context.Context) error {
 		list, err := hrpc.NewListTableNames(ctx)
@@ -90,10 +98,7 @@ func (m *master) describe(ctx context.Context) (map[string]*pb.TableSchema, erro
 		}
 		return nil
 	})
-	if err != nil {
-		return nil, fmt.Errorf("describe tables %s_*: %w", m.cfg.Prefix, err)
-	}
-	return there, nil
+	return there, err
 }
 
 // describeSoon asks as Open does, which is not to hang.
