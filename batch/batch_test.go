@@ -31,7 +31,8 @@ type portal struct {
 	writers [partitions]*archive.Writer
 	next    [partitions]int64
 	now     time.Time
-	cutting func(run int64) error // before the cut is written; may be nil
+	cutting func(run int64) error   // before the cut is written; may be nil
+	read    func(r *schemas.Record) // what the archiver makes of a record; nil: what today's release makes of it
 }
 
 func newPortal(t *testing.T) *portal {
@@ -65,6 +66,9 @@ func newPortal(t *testing.T) *portal {
 func (p *portal) append(partition int32, r schemas.Record) {
 	p.t.Helper()
 	r.Partition, r.Offset, r.At = partition, p.next[partition], p.now.UnixMicro()
+	if p.read != nil {
+		p.read(&r)
+	}
 	if err := p.writers[partition].Handle(p.t.Context(), []schemas.Record{r}); err != nil {
 		p.t.Fatal(err)
 	}
@@ -177,17 +181,24 @@ func TestShareSizeAndWorkersDoNotShow(t *testing.T) {
 }
 
 func viewsAfter(t *testing.T, memory int64, workers int) (cells []schemas.Cell) {
+	t.Helper()
 	p := newPortal(t)
 	p.Memory, p.Workers = memory, workers
 	p.visit(2, 80)
 	p.run()
+	return p.cells()
+}
+
+// cells are all that batch has written.
+func (p *portal) cells() (cells []schemas.Cell) {
+	p.t.Helper()
 	for _, table := range []schemas.Table{schemas.TableVisitors, schemas.TablePersons, schemas.TablePanes, schemas.TableModels} {
-		err := p.views.Scan(t.Context(), table, "", "", func(row schemas.Row) error {
+		err := p.views.Scan(p.t.Context(), table, "", "", func(row schemas.Row) error {
 			cells = append(cells, row.Cells...)
 			return nil
 		})
 		if err != nil {
-			t.Fatal(err)
+			p.t.Fatal(err)
 		}
 	}
 	return cells

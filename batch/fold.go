@@ -136,8 +136,10 @@ func (f *folded) merge(o *folded) {
 // share folds one share.
 func (f *fold) share(ctx context.Context, s share, into *folded) error {
 	w := worker{share: s, limits: f.limits, into: into, devices: make(map[string]*device)}
+	w.rows.Partition, w.rows.Partitions = int32(s.partition), int32(len(f.manifest.Partitions))
 	files := archive.NewScanner(f.files, schemas.FoldColumns())
 	for _, file := range f.manifest.Partitions[s.partition] {
+		w.rows.Again = file.Fold != schemas.FoldVersion
 		if err := files.Scan(ctx, file, w.batch); err != nil {
 			return err
 		}
@@ -160,7 +162,8 @@ type worker struct {
 
 type device struct {
 	visitor.Cell
-	hash uint64
+	hash  uint64
+	known bool // it has an event that is read
 }
 
 // batch folds the rows of one record batch.
@@ -180,12 +183,25 @@ func (w *worker) batch(b arrow.Record) error {
 	emit := w.into.totals.add
 	var r schemas.Record
 	for i, n := range index {
-		d := w.byIndex[n]
-		if d == nil {
+		d, id := w.byIndex[n], ids.Value(i)
+		late := names[n] == "" // no event to the archiver, perhaps one today
+		if d == nil && !late {
 			continue
 		}
-		w.rows.Read(i, &r)
-		v := d.Fold(w.limits, r.Event, ids.Value(i), d.hash, emit)
+		if err := w.rows.Read(i, &r); err != nil {
+			return err
+		}
+		if r.Event == nil {
+			continue
+		}
+		if late {
+			if d = w.device(r.Event.Device); d == nil {
+				continue
+			}
+			id = visitor.HashID(r.Event.Id)
+		}
+		d.known = true
+		v := d.Fold(w.limits, r.Event, id, d.hash, emit)
 		w.into.verdicts[v]++
 	}
 	return nil
@@ -208,18 +224,25 @@ func column(b arrow.Record, name string) (values []string, index []int32, err er
 func (w *worker) resolve(names []string) {
 	w.byIndex = slices.Grow(w.byIndex[:0], len(names))[:len(names)]
 	for i, name := range names {
-		hash := visitor.HashDevice(name)
-		if hash%w.of != w.part {
-			w.byIndex[i] = nil
-			continue
+		w.byIndex[i] = nil
+		if name != "" {
+			w.byIndex[i] = w.device(name)
 		}
-		d := w.devices[name]
-		if d == nil {
-			d = &device{hash: hash}
-			w.devices[name] = d
-		}
-		w.byIndex[i] = d
 	}
+}
+
+// device finds or makes a device; nil: it is of another share.
+func (w *worker) device(name string) *device {
+	hash := visitor.HashDevice(name)
+	if hash%w.of != w.part {
+		return nil
+	}
+	d := w.devices[name]
+	if d == nil {
+		d = &device{hash: hash}
+		w.devices[name] = d
+	}
+	return d
 }
 
 // write measures the devices and writes their cells of the generation, and links
@@ -232,6 +255,9 @@ func (f *fold) write(ctx context.Context, w *worker) error {
 	out := chunks{pass: f.put}
 	for _, name := range slices.Sorted(maps.Keys(w.devices)) {
 		d := w.devices[name]
+		if !d.known {
+			continue
+		}
 		w.into.device(name, d)
 		b, err := d.AppendBinary(nil)
 		if err != nil {

@@ -6,8 +6,6 @@ import (
 
 	"fernweh/schemas"
 
-	"github.com/apache/arrow/go/v15/arrow/array"
-	"github.com/apache/arrow/go/v15/arrow/memory"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"pgregory.net/rapid"
@@ -74,15 +72,15 @@ func drawValue(t *rapid.T, f protoreflect.FieldDescriptor) protoreflect.Value {
 // TestArchivedEventIsTheEvent: every field of every event survives the columns.
 func TestArchivedEventIsTheEvent(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		b := array.NewRecordBuilder(memory.DefaultAllocator, schemas.ArchiveSchema())
+		b := schemas.NewRowBuilder()
 		defer b.Release()
 		var want []schemas.Record
 		for i := range rapid.IntRange(1, 5).Draw(t, "events") {
 			r := schemas.Record{Offset: int64(i), At: int64(i) * 7, Event: anyEvent(t)}
-			schemas.AppendRow(b, &r)
+			b.Append(b.Row(&r))
 			want = append(want, r)
 		}
-		batch := b.NewRecord()
+		batch := b.Batch()
 		defer batch.Release()
 		var rows schemas.RowReader
 		if err := rows.Bind(batch); err != nil {
@@ -90,7 +88,9 @@ func TestArchivedEventIsTheEvent(t *testing.T) {
 		}
 		for i, w := range want {
 			var got schemas.Record
-			rows.Read(i, &got)
+			if err := rows.Read(i, &got); err != nil {
+				t.Fatal(err)
+			}
 			if got.Offset != w.Offset || got.At != w.At || !proto.Equal(got.Event, w.Event) {
 				t.Fatalf("row %d:\ngot  %d %v\nwant %d %v", i, got.Offset, got.Event, w.Offset, w.Event)
 			}
@@ -106,6 +106,11 @@ func TestSpanAccountsForEveryOffset(t *testing.T) {
 	}{
 		{"events only", schemas.Span{First: 10, Next: 15, Rows: 5}, true},
 		{"events and a cut", schemas.Span{First: 10, Next: 15, Rows: 4, Skipped: 1, Cut: 3}, true},
+		{"a row for each offset, some of no event", schemas.Span{First: 10, Next: 15, Rows: 3, Raw: 2, Cut: 3, Bytes: 700, Fold: 1}, true},
+		{"events, raw rows and offsets of v0.1.0 without a row", schemas.Span{First: 10, Next: 15, Rows: 2, Raw: 1, Skipped: 2}, true},
+		{"a raw row too many", schemas.Span{First: 10, Next: 15, Rows: 5, Raw: 1}, false},
+		{"a hole in spite of raw rows", schemas.Span{First: 10, Next: 15, Rows: 2, Raw: 2}, false},
+		{"less than no rows", schemas.Span{First: 10, Next: 15, Rows: 6, Raw: -1}, false},
 		{"a hole", schemas.Span{First: 10, Next: 15, Rows: 4}, false},
 		{"too many rows", schemas.Span{First: 10, Next: 15, Rows: 6}, false},
 	}

@@ -18,7 +18,8 @@ var columns = []column{
 	text("id", func(e *Event) string { return e.Id }, func(e *Event, v string) { e.Id = v }),
 	{ColumnID, arrow.PrimitiveTypes.Uint64,
 		func(b array.Builder, r *Record) { b.(*array.Uint64Builder).Append(xxhash.Sum64String(r.Event.Id)) },
-		func(arrow.Array) func(int, *Record) { return func(int, *Record) {} }},
+		func(arrow.Array) func(int, *Record) { return func(int, *Record) {} },
+		func(*Record, *Record) {}},
 	text("device", func(e *Event) string { return e.Device }, func(e *Event, v string) { e.Device = v }),
 	text("user", func(e *Event) string { return e.User }, func(e *Event, v string) { e.User = v }),
 	code("kind", func(e *Event) Kind { return e.Kind }, func(e *Event, v Kind) { e.Kind = v }),
@@ -160,7 +161,8 @@ func number(name string, typ arrow.DataType, get func(*Record) int64, set func(*
 			}
 			values := x.Int64Values()
 			return func(i int, r *Record) { set(r, values[i]) }
-		}}
+		},
+		func(from, to *Record) { set(to, get(from)) }}
 }
 
 func large(name string, get func(*Event) int64, set func(*Event, int64)) column {
@@ -179,7 +181,8 @@ func micros(name string, get func(*Record) int64, set func(*Record, int64)) colu
 			}
 			values := x.TimestampValues()
 			return func(i int, r *Record) { set(r, int64(values[i])) }
-		}}
+		},
+		func(from, to *Record) { set(to, get(from)) }}
 }
 
 // small is a column of 32-bit numbers.
@@ -193,7 +196,8 @@ func small(name string, get func(*Event) int32, set func(*Event, int32)) column 
 			}
 			values := x.Int32Values()
 			return func(i int, r *Record) { set(r.Event, values[i]) }
-		}}
+		},
+		func(from, to *Record) { set(to.Event, get(from.Event)) }}
 }
 
 // code is a column of enumerated values.
@@ -207,7 +211,8 @@ func code[T ~int32 | ~uint8](name string, get func(*Event) T, set func(*Event, T
 			}
 			values := x.Uint8Values()
 			return func(i int, r *Record) { set(r.Event, T(values[i])) }
-		}}
+		},
+		func(from, to *Record) { set(to.Event, T(uint8(get(from.Event)))) }}
 }
 
 // text is a column of strings, which may come as a dictionary.
@@ -226,7 +231,8 @@ func text(name string, get func(*Event) string, set func(*Event, string)) column
 				return func(i int, r *Record) { set(r.Event, values[indices[i]]) }
 			}
 			return nil
-		}}
+		},
+		func(from, to *Record) { set(to.Event, get(from.Event)) }}
 }
 
 // Dictionary takes a dictionary of strings apart: its values, as strings of
@@ -274,5 +280,6 @@ func texts(name string, get func(*Event) []string, set func(*Event, []string)) c
 				}
 				set(r.Event, out)
 			}
-		}}
+		},
+		func(from, to *Record) { set(to.Event, get(from.Event)) }}
 }

@@ -10,8 +10,6 @@ import (
 
 	"fernweh/schemas"
 
-	"github.com/apache/arrow/go/v15/arrow/array"
-	"github.com/apache/arrow/go/v15/arrow/memory"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -435,17 +433,19 @@ func TestLogAndArchiveReadAlike(t *testing.T) {
 		if r.Event == nil {
 			t.Skip("a text over its bound")
 		}
-		b := array.NewRecordBuilder(memory.DefaultAllocator, schemas.ArchiveSchema())
+		b := schemas.NewRowBuilder()
 		defer b.Release()
-		schemas.AppendRow(b, &r)
-		batch := b.NewRecord()
+		b.Append(b.Row(&r))
+		batch := b.Batch()
 		defer batch.Release()
 		var rows schemas.RowReader
 		if err := rows.Bind(batch); err != nil {
 			t.Fatal(err)
 		}
 		var archived schemas.Record
-		rows.Read(0, &archived)
+		if err := rows.Read(0, &archived); err != nil {
+			t.Fatal(err)
+		}
 		if !proto.Equal(archived.Event, r.Event) {
 			t.Fatalf("the log's reader has\n%v\nthe archive's\n%v", r.Event, archived.Event)
 		}

@@ -22,7 +22,7 @@ const worthCompressing = 1024
 // write makes one Parquet file: a single row group, zstd, dictionaries, statistics.
 func write(out io.Writer, s schemas.Span, batch arrow.Record) error {
 	codec := compress.Codecs.Zstd
-	if s.Rows < worthCompressing {
+	if s.All() < worthCompressing {
 		codec = compress.Codecs.Uncompressed
 	}
 	props := parquet.NewWriterProperties(
@@ -30,7 +30,7 @@ func write(out io.Writer, s schemas.Span, batch arrow.Record) error {
 		parquet.WithDictionaryDefault(true),
 		parquet.WithDictionaryPageSizeLimit(8<<20),
 		parquet.WithStats(true),
-		parquet.WithMaxRowGroupLength(max(s.Rows, 1)),
+		parquet.WithMaxRowGroupLength(max(s.All(), 1)),
 		parquet.WithCreatedBy("fernweh"),
 	)
 	// The library closes what can be closed, and the file is not its own.
@@ -45,7 +45,7 @@ func write(out io.Writer, s schemas.Span, batch arrow.Record) error {
 			return err
 		}
 	}
-	if s.Rows > 0 {
+	if s.All() > 0 {
 		if err := fw.Write(batch); err != nil {
 			return err
 		}
@@ -72,8 +72,8 @@ func readSpan(r io.ReaderAt, size int64) (schemas.Span, error) {
 	}
 	defer f.Close()
 	s, err := schemas.ParseSpan(f.MetaData().KeyValueMetadata().FindValue)
-	if err == nil && f.NumRows() != s.Rows {
-		err = fmt.Errorf("it has %d rows and its footer says %d", f.NumRows(), s.Rows)
+	if err == nil && f.NumRows() != s.All() {
+		err = fmt.Errorf("it has %d rows and its footer says %d", f.NumRows(), s.All())
 	}
 	return s, err
 }

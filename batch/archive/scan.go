@@ -10,9 +10,9 @@ import (
 	"fernweh/schemas"
 
 	"github.com/apache/arrow/go/v15/arrow"
-	"github.com/apache/arrow/go/v15/parquet"
 	"github.com/apache/arrow/go/v15/parquet/file"
 	"github.com/apache/arrow/go/v15/parquet/pqarrow"
+	"github.com/apache/arrow/go/v15/parquet/schema"
 )
 
 // A batch of a scan holds at most so many rows, and about so many bytes. Of files
@@ -25,7 +25,8 @@ const (
 )
 
 // Scan gives the rows of one file in batches of the named columns, in the order
-// of the log; strings come as dictionaries. A batch is valid until take returns.
+// of the log; strings come as dictionaries. A file of which rows must be read anew
+// comes with what that needs. A batch is valid until take returns.
 func Scan(ctx context.Context, files Files, f FileSpan, columns []string, take func(arrow.Record) error) error {
 	return NewScanner(files, columns).Scan(ctx, f, take)
 }
@@ -48,7 +49,7 @@ func NewScanner(files Files, columns []string) *Scanner {
 
 // Scan gives the rows of one file like the function Scan.
 func (s *Scanner) Scan(ctx context.Context, f FileSpan, take func(arrow.Record) error) error {
-	if f.Rows == 0 {
+	if f.All() == 0 {
 		return nil
 	}
 	err := s.files.Open(ctx, f.Name, func(r io.ReaderAt, size int64) error {
@@ -85,8 +86,8 @@ func (s *Scanner) scan(ctx context.Context, r io.ReaderAt, size int64, want sche
 			return err
 		}
 	}
-	if rows != want.Rows {
-		return fmt.Errorf("%d rows read of %d", rows, want.Rows)
+	if rows != want.All() {
+		return fmt.Errorf("%d rows read of %d", rows, want.All())
 	}
 	return nil
 }
@@ -115,13 +116,14 @@ func (s *Scanner) batches(ctx context.Context, f *file.Reader, span schemas.Span
 		props.BatchSize = min(props.BatchSize, max(s.BatchBytes/perRow, 1))
 	}
 	var indices []int
+	columns := s.needed(f, span)
 	for i := range f.MetaData().Schema.NumColumns() {
 		c := f.MetaData().Schema.Column(i)
-		if !slices.Contains(s.columns, c.ColumnPath()[0]) {
+		if !slices.Contains(columns, c.ColumnPath()[0]) {
 			continue
 		}
 		indices = append(indices, i)
-		if c.PhysicalType() == parquet.Types.ByteArray && c.MaxRepetitionLevel() == 0 {
+		if c.LogicalType().Equals(schema.StringLogicalType{}) && c.MaxRepetitionLevel() == 0 {
 			props.SetReadDict(i, true)
 		}
 		if c.MaxRepetitionLevel() > 0 && span.Bytes == 0 {
@@ -133,4 +135,37 @@ func (s *Scanner) batches(ctx context.Context, f *file.Reader, span schemas.Span
 		return nil, err
 	}
 	return fr.GetRecordReader(ctx, indices, nil)
+}
+
+// needed are the columns that were asked for, and what of the file must be read
+// beside them: records that lie in it as a whole; and every column where an event
+// has more than the columns say, or was judged under another FoldVersion, for
+// whether it is to be read depends on all of it.
+func (s *Scanner) needed(f *file.Reader, span schemas.Span) []string {
+	if span.Fold != schemas.FoldVersion || holds(f, schemas.ColumnUnknown) {
+		return schemas.AllColumns()
+	}
+	if holds(f, schemas.ColumnRaw) {
+		return append(slices.Clone(s.columns), schemas.ColumnRaw)
+	}
+	return s.columns
+}
+
+// holds says whether a column has a value in some row, by the file's statistics.
+func holds(f *file.Reader, column string) bool {
+	i := f.MetaData().Schema.ColumnIndexByName(column)
+	if i < 0 {
+		return false
+	}
+	for g := range f.NumRowGroups() {
+		chunk, err := f.MetaData().RowGroup(g).ColumnChunk(i)
+		if err != nil {
+			return true
+		}
+		stats, err := chunk.Statistics()
+		if err != nil || stats == nil || !stats.HasNullCount() || stats.NullCount() != f.MetaData().RowGroup(g).NumRows() {
+			return true
+		}
+	}
+	return false
 }

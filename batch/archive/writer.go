@@ -9,9 +9,6 @@ import (
 	"time"
 
 	"fernweh/schemas"
-
-	"github.com/apache/arrow/go/v15/arrow/array"
-	"github.com/apache/arrow/go/v15/arrow/memory"
 )
 
 // Limits say where a file ends, beside at a cut and at a new day.
@@ -53,21 +50,18 @@ type Writer struct {
 	mu   sync.Mutex // guards what follows: another writer that needs memory may end this one's file
 	span schemas.Span
 	day  string // of the first record
-	rows *array.RecordBuilder
+	rows *schemas.RowBuilder
 	err  error // why it is of no more use
 }
 
 // NewWriter begins at the end of the partition's chain.
 func NewWriter(ctx context.Context, files Files, partition int32, limits Limits) (*Writer, error) {
-	w := &Writer{
-		files: files, limits: limits.withDefaults(),
-		rows: array.NewRecordBuilder(memory.DefaultAllocator, schemas.ArchiveSchema()),
-	}
+	w := &Writer{files: files, limits: limits.withDefaults(), rows: schemas.NewRowBuilder()}
 	names, err := list(ctx, files, partition)
 	if err != nil {
 		return nil, err
 	}
-	w.span.Partition = partition
+	w.begin(schemas.Span{Partition: partition})
 	if len(names) > 0 {
 		last, err := ReadSpan(ctx, files, names[len(names)-1])
 		if err != nil {
@@ -80,7 +74,7 @@ func NewWriter(ctx context.Context, files Files, partition int32, limits Limits)
 
 // begin starts an empty file behind the given one.
 func (w *Writer) begin(last schemas.Span) {
-	w.span = schemas.Span{Partition: last.Partition, First: last.Next, Next: last.Next, Epoch: last.EpochAfter()}
+	w.span = schemas.Span{Partition: last.Partition, First: last.Next, Next: last.Next, Epoch: last.EpochAfter(), Fold: schemas.FoldVersion}
 	w.day = ""
 }
 
@@ -112,7 +106,7 @@ func (w *Writer) Handle(ctx context.Context, records []schemas.Record) error {
 func (w *Writer) fail(err error) {
 	if err != nil {
 		w.err = err
-		w.rows.NewRecord().Release()
+		w.rows.Batch().Release()
 		w.limits.Memory.give(w)
 	}
 }
@@ -127,23 +121,23 @@ func (w *Writer) add(ctx context.Context, r *schemas.Record) error {
 			return err
 		}
 	}
-	if r.Event != nil {
-		if err := w.room(ctx, schemas.RowSize(r)); err != nil {
-			return err
-		}
+	row := w.rows.Row(r)
+	if err := w.room(ctx, row.Size); err != nil {
+		return err
 	}
+	w.rows.Append(row)
 	w.day = day
 	w.span.Next++
-	if r.Event == nil {
-		w.span.Skipped++
-		if !schemas.Follows(w.span.Epoch, r.Cut) {
-			return nil
-		}
+	if r.Event != nil {
+		w.span.Rows++
+	} else {
+		w.span.Raw++
+	}
+	if schemas.Follows(w.span.Epoch, r.Cut) {
 		w.span.Cut, w.span.CutAt = r.Cut, r.At
 		return w.end(ctx)
 	}
-	schemas.AppendRow(w.rows, r)
-	if w.span.Rows++; w.span.Rows >= w.limits.Rows {
+	if w.span.All() >= w.limits.Rows {
 		return w.end(ctx)
 	}
 	return nil
@@ -154,7 +148,7 @@ func (w *Writer) room(ctx context.Context, size int64) error {
 	if size > mostBytes {
 		return fmt.Errorf("the record takes %d bytes, a file holds at most %d", size, int64(mostBytes))
 	}
-	if w.span.Rows > 0 && w.span.Bytes+size > w.limits.Bytes {
+	if w.span.All() > 0 && w.span.Bytes+size > w.limits.Bytes {
 		if err := w.end(ctx); err != nil {
 			return err
 		}
@@ -184,14 +178,14 @@ func (w *Writer) room(ctx context.Context, size int64) error {
 func (w *Writer) shed(ctx context.Context) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.err == nil && w.span.Rows > 0 {
+	if w.err == nil && w.span.All() > 0 {
 		w.fail(w.end(context.WithoutCancel(ctx)))
 	}
 }
 
 // end writes the file and begins the next.
 func (w *Writer) end(ctx context.Context) error {
-	batch := w.rows.NewRecord()
+	batch := w.rows.Batch()
 	defer w.limits.Memory.give(w)
 	defer batch.Release()
 	name := fileName(w.span, w.day)

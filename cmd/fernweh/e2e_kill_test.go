@@ -468,7 +468,13 @@ func (c *calls) scan(p *portal, files archive.Files, f archive.FileSpan, log *le
 		}
 		for i := range int(batch.NumRows()) {
 			var r schemas.Record
-			reader.Read(i, &r)
+			if err := reader.Read(i, &r); err != nil {
+				return err
+			}
+			if r.Event == nil { // a cut
+				last = r.Offset
+				continue
+			}
 			d, known := c.deeds[r.Event.Id]
 			if strings.HasPrefix(r.Event.Id, proberID) {
 				d, known = deed{device: prober, kind: "page"}, true

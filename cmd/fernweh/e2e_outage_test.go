@@ -171,7 +171,12 @@ func (c *cluster) inOrder(run int64, queues []*queue) {
 				}
 				for i := range int(batch.NumRows()) {
 					var r schemas.Record
-					reader.Read(i, &r)
+					if err := reader.Read(i, &r); err != nil {
+						return err
+					}
+					if r.Event == nil { // a cut
+						continue
+					}
 					device := r.Event.Device
 					number, ok := strings.CutPrefix(r.Event.Id, device+"-")
 					if !ok || !strings.HasPrefix(device, "away-") {
