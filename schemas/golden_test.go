@@ -131,6 +131,7 @@ func TestRecordsGolden(t *testing.T) {
 		Campaigns: schemas.InForce{Number: 3, Views: "fernweh", Names: []string{"autumn-1"}}}
 	record(t, "control.json", control)
 	record(t, "position-2.json", schemas.Position{Offset: 101, Epoch: 7, At: 1, Event: 2, Control: control})
+	record(t, "position-3.json", schemas.Position{Offset: 101, Epoch: 7, At: 1, Event: 2, Misplaced: schemas.Misplaced{"website": 3, "": 1}})
 	record(t, "generation-2.json", schemas.Generation{Run: 7, Cuts: []int64{100}, At: 1, Model: "segments-7",
 		Control: []schemas.ControlState{control}})
 	record(t, "origin.json", schemas.Origin{Topic: "q0Zk5Zb3T8yq1yGmQkq3Jg", Partitions: 3, Fold: 1})

@@ -130,7 +130,31 @@ type Position struct {
 	At     int64 `json:"at"`     // when it was written, UTC microseconds, for a person
 	Event  int64 `json:"event"`  // event time of the latest event below Offset, UTC microseconds
 
-	Control ControlState `json:"control,omitzero"` // what is in force at Offset
+	Control   ControlState `json:"control,omitzero"`    // what is in force at Offset
+	Misplaced Misplaced    `json:"misplaced,omitempty"` // events below Offset that lie in a wrong partition
+}
+
+// Misplaced counts the events that lie in another partition than their device's, by
+// source: whoever writes them has to be told.
+type Misplaced map[string]int64
+
+// MaxSources is how many sources are told apart; the events of all others are
+// OtherSources. A foreign producer must not make a position grow.
+const (
+	MaxSources   = 32
+	OtherSources = "(others)"
+)
+
+// Add counts one more event of a source, and says under which name.
+func (m *Misplaced) Add(source string) (counted string) {
+	if *m == nil {
+		*m = make(Misplaced)
+	}
+	if _, known := (*m)[source]; !known && len(*m) >= MaxSources {
+		source = OtherSources
+	}
+	(*m)[source]++
+	return source
 }
 
 // Origin names the log and the fold that the views were made from. A process

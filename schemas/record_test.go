@@ -383,6 +383,25 @@ func TestWrongPartition(t *testing.T) {
 	}
 }
 
+// TestMisplacedIsBounded: a producer that makes up sources makes no position grow.
+func TestMisplacedIsBounded(t *testing.T) {
+	var m schemas.Misplaced
+	for i := range 40 {
+		for range 2 {
+			want := fmt.Sprint("s", i)
+			if i >= 32 {
+				want = "(others)"
+			}
+			if got := m.Add(fmt.Sprint("s", i)); got != want {
+				t.Errorf("source %d counts under %q, want %q", i, got, want)
+			}
+		}
+	}
+	if len(m) != 33 || m["s31"] != 2 || m["(others)"] != 16 {
+		t.Errorf("got %v, want 32 sources of 2 and 16 of others", m)
+	}
+}
+
 // TestAppendTimeIsBounded: the archive names files by the day of it.
 func TestAppendTimeIsBounded(t *testing.T) {
 	for have, want := range map[int64]int64{

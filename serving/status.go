@@ -22,6 +22,7 @@ type Status struct {
 	Kept       []schemas.Generation `json:"kept" doc:"generations that one can go back to, the latest first"`
 	Model      string               `json:"model,omitempty"`
 	Coverage   Coverage             `json:"coverage"`
+	Misplaced  schemas.Misplaced    `json:"misplaced,omitempty" doc:"events by source that lie in another partition than their device's and are in no number: fernweh repair brings them back"`
 	Run        *schemas.Run         `json:"run,omitempty" doc:"the run that is on its way in this process"`
 }
 
@@ -106,10 +107,25 @@ func (s *Status) show(seen *snapshot) {
 	g, _ := seen.generation()
 	s.Generation, s.Model = g.Run, g.Model
 	s.Kept = append(s.Kept, seen.Published.Kept...)
+	s.Misplaced = seen.misplaced()
 	if g.At > 0 {
 		at := micros(g.At)
 		s.Published = &at
 	}
+}
+
+// misplaced are the misplaced events of all partitions.
+func (h Horizon) misplaced() schemas.Misplaced {
+	var all schemas.Misplaced
+	for _, p := range h.Positions {
+		for source, n := range p.Misplaced {
+			if all == nil {
+				all = make(schemas.Misplaced)
+			}
+			all[source] += n
+		}
+	}
+	return all
 }
 
 type healthOutput struct {

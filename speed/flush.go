@@ -192,7 +192,9 @@ func (p *Partition) loadPanes(ctx context.Context) error {
 }
 
 func (p *Partition) flushPosition(ctx context.Context) error {
-	position := schemas.Position{Offset: p.next, Epoch: p.epoch, At: p.Now().UnixMicro(), Event: p.event, Control: p.force}
+	position := schemas.Position{
+		Offset: p.next, Epoch: p.epoch, At: p.Now().UnixMicro(), Event: p.event, Control: p.force, Misplaced: p.misplaced,
+	}
 	cell := schemas.Cell{
 		Key: schemas.KeyPosition(p.number), Column: schemas.ColumnValue, Stamp: p.next,
 		Value: schemas.EncodeJSON(position),

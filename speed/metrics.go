@@ -18,6 +18,7 @@ type Metrics struct {
 	restarts prometheus.Counter
 	refusals prometheus.Counter
 	misses   prometheus.Counter
+	strays   *prometheus.CounterVec
 	passed   *prometheus.CounterVec
 }
 
@@ -50,7 +51,10 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 			Name: "fernweh_speed_passed_total", Help: "Offsets gone past undecided behind a cut: what they would have triggered may not fire.",
 		}, []string{"partition"}),
 	}
-	r.MustRegister(m.events, m.flushes, m.position, m.visitors, m.restarts, m.refusals, m.misses, m.passed)
+	m.strays = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "fernweh_speed_misplaced_total", Help: "Events left out because they lie in another partition than their device's.",
+	}, []string{"source"})
+	r.MustRegister(m.strays, m.events, m.flushes, m.position, m.visitors, m.restarts, m.refusals, m.misses, m.passed)
 	return m
 }
 
@@ -63,9 +67,10 @@ func (m *Metrics) flushed(partition int32, position int64, visitors int, took ti
 	m.visitors.WithLabelValues(p).Set(float64(visitors))
 }
 
-func (m *Metrics) restarted() { m.restarts.Inc() }
-func (m *Metrics) refused()   { m.refusals.Inc() }
-func (m *Metrics) degraded()  { m.misses.Inc() }
+func (m *Metrics) misplaced(source string) { m.strays.WithLabelValues(source).Inc() }
+func (m *Metrics) restarted()              { m.restarts.Inc() }
+func (m *Metrics) refused()                { m.refusals.Inc() }
+func (m *Metrics) degraded()               { m.misses.Inc() }
 
 func (m *Metrics) fellBack(partition int32, offsets int64) {
 	m.passed.WithLabelValues(strconv.Itoa(int(partition))).Add(float64(offsets))

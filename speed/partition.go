@@ -33,6 +33,8 @@ type Partition struct {
 	stored int64                // everything below is durable: the position as it is stored
 	event  int64                // event time of the latest event, UTC microseconds
 
+	misplaced schemas.Misplaced // events so far that lie in another partition than their device's
+
 	visitors map[string]*member
 	panes    panes
 	dirty    []*member           // visitors changed since the last flush
@@ -89,7 +91,7 @@ func Open(ctx context.Context, stores Stores, number int32) (*Partition, error) 
 	return &Partition{
 		Stores: stores, number: number, passed: position.Offset - was,
 		epoch: position.Epoch, base: base.Run, next: position.Offset, stored: position.Offset, event: position.Event,
-		force:    position.Control,
+		force: position.Control, misplaced: position.Misplaced,
 		visitors: make(map[string]*member),
 		panes:    make(panes),
 	}, nil
@@ -175,6 +177,9 @@ func (p *Partition) apply(ctx context.Context, records []schemas.Record) error {
 			full = m.decided > maxDecided
 		}
 		p.force.Apply(r, p.Set)
+		if r.Misplaced != nil {
+			p.Metrics.misplaced(p.misplaced.Add(r.Misplaced.Source))
+		}
 		p.next = r.Offset + 1
 		if full {
 			if err := p.flush(ctx); err != nil {

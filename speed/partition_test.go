@@ -276,3 +276,26 @@ func TestPositionCarriesWhatIsInForce(t *testing.T) {
 		t.Errorf("at the end %+v is in force, want the second record's models, and cut 1", position.Control)
 	}
 }
+
+// TestMisplacedEventsAreCountedBySource, once each, also by a layer that begins again.
+func TestMisplacedEventsAreCountedBySource(t *testing.T) {
+	f := newFixture(t)
+	f.append(&schemas.Event{Device: "d", Kind: schemas.Kind_KIND_PAGE, Time: 1})
+	for i := range 5 {
+		stray := &schemas.Event{Id: "x", Device: "e", Kind: schemas.Kind_KIND_PAGE, Time: 1, AssumedConsent: true, Source: []string{"app", ""}[i%2]}
+		f.log = append(f.log, schemas.Record{Offset: int64(len(f.log)), Misplaced: stray})
+		p := f.open(t)
+		if err := p.Handle(t.Context(), f.log[p.Start():]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	rows, err := f.views.Get(t.Context(), schemas.KeyPosition(0), schemas.VisitorKey("e"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, _ := rows[0].Cell(schemas.ColumnValue)
+	position, err := schemas.DecodeJSON[schemas.Position](c.Value)
+	if err != nil || position.Misplaced["app"] != 3 || position.Misplaced[""] != 2 || len(rows[1].Cells) != 0 {
+		t.Errorf("the position counts %v (%v) and the device has %d cells, want 3 of app, 2 of none, no cell", position.Misplaced, err, len(rows[1].Cells))
+	}
+}

@@ -29,6 +29,7 @@ type config struct {
 	Batch    batchConfig
 	Serve    serveConfig
 	Erase    eraseConfig
+	Repair   repairConfig
 	Client   clientConfig
 
 	Args    []string // what stood on the command line besides settings
@@ -118,6 +119,11 @@ type eraseConfig struct {
 	Force            bool // also a device that the views do not know
 }
 
+// A repairConfig is how far a repair goes.
+type repairConfig struct {
+	Dry bool // counts, and appends nothing
+}
+
 // A clientConfig is for the commands that come through the collector's door
 // like any website: simulate and replay.
 type clientConfig struct {
@@ -137,7 +143,7 @@ const demoKey = "2a97516c354b68848cdbd8f54a226a0a55b21ed138e207ad6c5cbb9c00aa5ae
 
 // Commands by the settings that concern them.
 const (
-	layers    = "up ingest speed archive batch index serve rebuild erase"
+	layers    = "up ingest speed archive batch index serve rebuild erase repair"
 	clients   = "simulate replay"
 	all       = layers + " " + clients
 	ingesting = "up ingest"
@@ -251,6 +257,8 @@ func (c *config) settings() []setting {
 		{"customer", "", "customer number to forget on every device", text(&c.Erase.Customer), erasing},
 		{"force", "false", "erase the device also where the views know nothing of it: they lag, are away, or its events wait in a spool",
 			yesNo(&c.Erase.Force), erasing},
+
+		{"dry-run", "false", "count what is misplaced, and append nothing", yesNo(&c.Repair.Dry), "repair"},
 
 		{"collector-url", "http://127.0.0.1:8080", "collector to send to", httpURL(&c.Client.URL), clients},
 		{"collector-write-key", "demo", "write key to send with", secret(filled(&c.Client.WriteKey)), clients},

@@ -47,6 +47,7 @@ func commands() []command {
 		{"serve", "", "answer the website and the operators", runServe},
 		{"rebuild", "", "make the set of views and documents that --views names, from the archive and the log alone", runRebuild},
 		{"erase", "", "forget a device, or a customer on every device", runErase},
+		{"repair", "", "bring events that lie in a wrong partition to their device's", runRepair},
 		{"simulate", "", "send the events of a simulated portal to a collector", runSimulate},
 		{"replay", "FILE...", "send recorded behaviour to a collector", runReplay},
 		{"config", "", "print every setting in force and where it came from", runConfig},
