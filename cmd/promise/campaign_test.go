@@ -101,14 +101,14 @@ func (w *world) checkActions() error {
 			if e.User == "" {
 				owner.Login = c.Login
 			}
-			v := c.Fold(visitor.Limits{}, e, visitor.HashID(e.Id), 0, func(kpi.Pane, int64) {})
+			v := c.Fold(w.limits, e, visitor.HashID(e.Id), 0, func(kpi.Pane, int64) {})
 			switch {
 			case e.Kind == schemas.Kind_KIND_ACTION:
 				told[e.Id] = true
-				if v == visitor.Acted || v == visitor.Surplus {
+				if v == visitor.Acted {
 					ruled[e.Id]++
 				}
-			case v == visitor.Accepted && !owner.Nobody && !w.passed[p][r.Offset]:
+			case v == visitor.Accepted && !owner.Nobody && c.Units.Unit(owner.Login) != nil && !w.passed[p][r.Offset]:
 				for _, a := range toy(nil, nil, e) {
 					due = append(due, fmt.Sprintf("%d-%d-%x-action-%s", p, r.Offset, visitor.HashDevice(e.Device), a.Campaign))
 				}

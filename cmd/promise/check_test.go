@@ -14,9 +14,16 @@ import (
 	"fernweh/serving"
 )
 
+// horizon is what a reader asks for first.
+func (w *world) horizon(ctx context.Context) (serving.Horizon, error) {
+	h, err := serving.ReadHorizon(ctx, w.views, partitions, w.now)
+	h.Limits = w.limits
+	return h, err
+}
+
 // check holds every view against the fold of the prefix that it names.
 func (w *world) check(ctx context.Context) error {
-	h, err := serving.ReadHorizon(ctx, w.views, partitions, w.now)
+	h, err := w.horizon(ctx)
 	if err != nil {
 		return err
 	}
@@ -40,6 +47,9 @@ func (w *world) checkVisitor(ctx context.Context, h serving.Horizon, device stri
 	}
 	v, err := serving.MergeVisitor(h, rows[0])
 	if err != nil {
+		return err
+	}
+	if err := w.judgeVisitor(device, p, &v); err != nil {
 		return err
 	}
 	want := at(w.truth[p].visitors[device], v.Through)
@@ -107,6 +117,9 @@ func (w *world) checkPanes(ctx context.Context, h serving.Horizon) error {
 	for p := range through {
 		through[p] = h.Through(int32(p))
 	}
+	if err := w.judgeMissing(seen, through); err != nil {
+		return err
+	}
 	for p := range w.truth {
 		for pane := range w.truth[p].panes {
 			if !seen[pane] {
@@ -120,12 +133,21 @@ func (w *world) checkPanes(ctx context.Context, h serving.Horizon) error {
 }
 
 func (w *world) samePane(pane kpi.Pane, got *kpi.Value, through []int64) error {
+	a, err := got.AppendBinary(nil)
+	if err != nil {
+		return err
+	}
+	if w.judged.again("pane "+fmt.Sprint(pane), through, a) {
+		return nil
+	}
+	if err := w.judgePane(pane, got, through); err != nil {
+		return err
+	}
 	var want kpi.Value
 	for p, t := range w.truth {
 		v := at(t.panes[pane], through[p])
 		want.Merge(&v)
 	}
-	a, _ := got.AppendBinary(nil)
 	b, _ := want.AppendBinary(nil)
 	if !bytes.Equal(a, b) {
 		return fmt.Errorf("pane %s %d %q is %d (%d devices), the fold of the prefix %v says %d (%d devices)", pane.Measure, pane.Minute,
@@ -192,7 +214,7 @@ func (w *world) catchUp(ctx context.Context, p int) error {
 
 // complete checks that the views name the whole log.
 func (w *world) complete(ctx context.Context) error {
-	h, err := serving.ReadHorizon(ctx, w.views, partitions, w.now)
+	h, err := w.horizon(ctx)
 	if err != nil {
 		return err
 	}

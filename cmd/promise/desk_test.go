@@ -8,7 +8,6 @@ import (
 	"fernweh/batch"
 	"fernweh/batch/archive"
 	"fernweh/schemas"
-	"fernweh/serving"
 )
 
 // run lets a batch run happen, whose every call of a store may fail, and during
@@ -169,7 +168,7 @@ func (d *desk) List(ctx context.Context, prefix string) ([]string, error) {
 func (w *world) rollback(ctx context.Context) error {
 	d := &desk{world: w, failIn: -1}
 	w.layer.Views, w.layer.Log = d, d
-	h, err := serving.ReadHorizon(ctx, w.views, partitions, w.now)
+	h, err := w.horizon(ctx)
 	if err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 
 // truth is the fold of every prefix of one partition, by the plain definition.
 type truth struct {
+	limits   visitor.Limits
 	cells    map[string]*visitor.Cell
 	visitors map[string][]version[[]byte]
 	panes    map[kpi.Pane][]version[kpi.Value]
@@ -32,8 +33,8 @@ func at[T any](vs []version[T], through int64) (v T) {
 	return v
 }
 
-func newTruth() *truth {
-	return &truth{map[string]*visitor.Cell{}, map[string][]version[[]byte]{}, map[kpi.Pane][]version[kpi.Value]{}}
+func newTruth(l visitor.Limits) *truth {
+	return &truth{l, map[string]*visitor.Cell{}, map[string][]version[[]byte]{}, map[kpi.Pane][]version[kpi.Value]{}}
 }
 
 // fold takes the next record. A pane moves by the full measure of the device
@@ -57,7 +58,7 @@ func (t *truth) fold(r schemas.Record) {
 	}
 	less := func(p kpi.Pane, n int64) { add(p, -n) }
 	c.Units.Measure(less)
-	c.Fold(visitor.Limits{}, e, visitor.HashID(e.Id), visitor.HashDevice(e.Device), add)
+	c.Fold(t.limits, e, visitor.HashID(e.Id), visitor.HashDevice(e.Device), add)
 	c.Units.Measure(add)
 	b, _ := c.AppendBinary(nil)
 	t.visitors[e.Device] = append(t.visitors[e.Device], version[[]byte]{r.Offset + 1, b})

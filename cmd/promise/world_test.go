@@ -8,6 +8,10 @@ import (
 
 	"fernweh/batch"
 	"fernweh/batch/archive"
+	"fernweh/cmd/promise/generate"
+	"fernweh/cmd/promise/judge"
+	"fernweh/cmd/promise/oracle"
+	"fernweh/model/visitor"
 	"fernweh/schemas"
 )
 
@@ -20,21 +24,24 @@ import (
 // call of the store until the world lets it go on, so that a seed tells the
 // same story every time.
 type world struct {
-	rand   *rand.Rand
-	law    sabotage
-	now    time.Time
-	log    [partitions][]schemas.Record
-	truth  [partitions]*truth
-	open   func() (views, error) // an empty set of views
-	views  views
-	files  shelf
-	owners [partitions][2]*owner
-	keeper [partitions][2]*archive.Writer
-	layer  *batch.Layer
-	drawn  int64 // greatest run number drawn
-	events []*schemas.Event
-	story  []string
-	nested int
+	rand    *rand.Rand
+	law     sabotage
+	now     time.Time
+	log     [partitions][]schemas.Record
+	truth   [partitions]*truth
+	witness [partitions]*witness
+	judged  judged
+	limits  visitor.Limits
+	gen     *generate.Events
+	open    func() (views, error) // an empty set of views
+	views   views
+	files   shelf
+	owners  [partitions][2]*owner
+	keeper  [partitions][2]*archive.Writer
+	layer   *batch.Layer
+	drawn   int64 // greatest run number drawn
+	story   []string
+	nested  int
 
 	actions map[string][]byte          // that were appended, by id
 	passed  [partitions]map[int64]bool // offsets that no owner has decided for certain
@@ -49,16 +56,21 @@ func newWorld(seed uint64, law sabotage, open func() (views, error)) (*world, er
 	}
 	w := &world{
 		rand: rand.New(rand.NewPCG(seed, 1)), law: law, open: open, views: views, files: shelf{law: law, names: map[string][]byte{}},
-		now: time.UnixMicro(1_700_000_000_000_000), actions: map[string][]byte{},
+		now: time.UnixMicro(1_700_000_000_000_000), judged: judged{}, actions: map[string][]byte{},
+	}
+	w.gen = generate.New(w.rand)
+	documented := oracle.Documented
+	if seed%4 != 0 { // a portal with limits that a short history goes over
+		documented, w.limits = judge.Small, judge.Limits(judge.Small)
 	}
 	for p := range w.truth {
-		w.truth[p] = newTruth()
+		w.truth[p], w.witness[p] = newTruth(w.limits), newWitness(documented)
 		w.passed[p] = map[int64]bool{}
 	}
 	w.layer = &batch.Layer{
 		Settings: batch.Settings{
-			Partitions: partitions, Segments: 2, Restarts: 1, Workers: 1, Memory: 1 << 30, Sample: 100, ArchiveRows: 20,
-			Patience: time.Minute, Grace: time.Minute, Holder: "the world",
+			Partitions: partitions, Segments: 2, Restarts: 1, Workers: 1 + w.rand.IntN(3), Memory: []int64{5000, 1 << 30}[w.rand.IntN(2)], Sample: 100, ArchiveRows: 20,
+			Patience: time.Minute, Grace: time.Minute, Holder: "the world", Limits: w.limits,
 		},
 		Now:  func() time.Time { return w.now },
 		Wait: func(ctx context.Context, _ time.Duration) bool { return ctx.Err() == nil }, // the world has its own clock
@@ -108,55 +120,22 @@ func (w *world) append(p int, r schemas.Record) {
 	r.Partition, r.Offset, r.At = int32(p), int64(len(w.log[p])), w.now.UnixMicro()
 	w.log[p] = append(w.log[p], r)
 	w.truth[p].fold(r)
+	w.witness[p].hear(r)
 }
 
 // visit appends a few events: of few devices, so that they meet; some late, some
 // sent again, some of a login, some without consent, now and then an erasure.
 func (w *world) visit() {
 	for range 1 + w.rand.IntN(4) {
-		e := w.event()
+		e := w.gen.Next()
 		p := int(schemas.Partition(e.Device, partitions))
 		r := schemas.Record{Event: e}
 		if w.chance(25) {
 			r.Event = nil // bytes that no reader can read
 		}
-		w.tell("append %d:%d %s %s %s user=%q %s", p, len(w.log[p]), e.Id, e.Device, e.Kind, e.User, time.UnixMicro(e.Time).UTC().Format("15:04:05"))
+		w.tell("append %d:%d %.9s %.9s %s user=%.9q %s", p, len(w.log[p]), e.Id, e.Device, e.Kind, e.User, time.UnixMicro(e.Time).UTC().Format("15:04:05"))
 		w.append(p, r)
 	}
-}
-
-func (w *world) event() *schemas.Event {
-	if len(w.events) > 0 && w.chance(6) {
-		return w.events[w.rand.IntN(len(w.events))] // sent again, now or much later
-	}
-	minutes := w.rand.IntN(200)
-	e := &schemas.Event{
-		Id: fmt.Sprintf("m%d", len(w.events)), Device: fmt.Sprintf("d%d", w.rand.IntN(5)),
-		User:           []string{"", "", "", "", "ann", "bob"}[w.rand.IntN(6)],
-		Kind:           schemas.Kind(1 + w.rand.IntN(14)),
-		Time:           1_699_990_000_000_000 + int64(minutes)*60_000_000 + int64(w.rand.IntN(60_000_000)),
-		Received:       w.now.UnixMicro() - int64(w.rand.IntN(60_000_000)),
-		AssumedConsent: !w.chance(8),
-	}
-	switch e.Kind {
-	case schemas.Kind_KIND_CONSENT:
-		e.Choice = schemas.Choice(1 + w.rand.IntN(2))
-	case schemas.Kind_KIND_IDENTIFY:
-		e.User = []string{"ann", "bob"}[w.rand.IntN(2)]
-	case schemas.Kind_KIND_SEARCH:
-		e.Search = &schemas.Search{Destination: []string{"Sylt", "Wien"}[w.rand.IntN(2)], Adults: 2}
-	case schemas.Kind_KIND_OFFER_VIEW:
-		e.Offer = &schemas.Offer{Id: fmt.Sprint("h", w.rand.IntN(3)), Destination: "Sylt", Styles: []schemas.Style{schemas.Style_STYLE_QUIET}}
-	case schemas.Kind_KIND_BOOKING, schemas.Kind_KIND_CANCELLATION:
-		e.Order = &schemas.Order{Id: "o", Amount: int64(w.rand.IntN(100_000)), Currency: "EUR"}
-	case schemas.Kind_KIND_CUSTOM:
-		if w.chance(3) {
-			e.Kind = schemas.Kind_KIND_ERASURE
-			e.Erasure = &schemas.Erasure{Login: []string{"", "ann", "bob"}[w.rand.IntN(3)]}
-		}
-	}
-	w.events = append(w.events, e)
-	return e
 }
 
 // strayCut is a cut record that comes late or again, in one partition.

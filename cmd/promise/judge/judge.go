@@ -16,6 +16,16 @@ import (
 	"fernweh/schemas"
 )
 
+// Small are limits that a short log goes over.
+var Small = oracle.Limits{Remembered: 4, Cap: 12, Bytes: 1200, Units: 2, Erasures: 2, Campaigns: 2}
+
+// Limits are the same limits for the program.
+func Limits(l oracle.Limits) visitor.Limits {
+	return visitor.Limits{
+		Remembered: l.Remembered, Cap: int64(l.Cap), Bytes: int64(l.Bytes), Units: l.Units, Erasures: l.Erasures, Campaigns: l.Campaigns,
+	}
+}
+
 // differences collects what differs.
 type differences []error
 

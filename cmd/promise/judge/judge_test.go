@@ -17,9 +17,6 @@ import (
 
 var logs = flag.Int("logs", 200, "random logs that the fold is held against the documents for")
 
-// fewest are limits that a short log goes over.
-var fewest = oracle.Limits{Remembered: 4, Cap: 12, Bytes: 1200, Units: 2, Erasures: 2, Campaigns: 2}
-
 // A device is one device as each layer folds it, and what the documents say.
 type device struct {
 	name   string
@@ -45,7 +42,7 @@ type values map[kpi.Pane]*kpi.Value
 
 func newPortal(l oracle.Limits) *portal {
 	return &portal{
-		small: visitor.Limits{Remembered: l.Remembered, Cap: int64(l.Cap), Bytes: int64(l.Bytes), Units: l.Units, Erasures: l.Erasures, Campaigns: l.Campaigns}, limits: l,
+		small: judge.Limits(l), limits: l,
 		devices: map[string]*device{}, batch: values{}, epochs: []values{{}},
 	}
 }
@@ -207,7 +204,7 @@ func (p *portal) measured() values {
 func TestFoldIsAsDocumented(t *testing.T) {
 	for seed := range uint64(*logs) {
 		g := generate.New(rand.New(rand.NewPCG(seed, 2)))
-		p := newPortal(fewest)
+		p := newPortal(judge.Small)
 		for offset := range int64(20 + g.Rand.IntN(100)) {
 			p.pass(t, offset, g.Next())
 			if g.Rand.IntN(15) == 0 {
