@@ -97,7 +97,7 @@ func openStack(ctx context.Context, c *config, note string, needs need) (s *stac
 			return s, err
 		}
 	}
-	return s, nil
+	return s, s.within(ctx, needs)
 }
 
 // lock takes the data directory if one of its parts is for a single process: an
