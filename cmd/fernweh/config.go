@@ -10,6 +10,8 @@ import (
 	"slices"
 	"text/tabwriter"
 	"time"
+
+	"fernweh/infra/kafka"
 )
 
 // A config is every setting in force.
@@ -43,6 +45,7 @@ type logConfig struct {
 	Partitions int32
 	Prefix     string // of the topics' names
 	Replicas   int    // of each topic
+	Gaps       []kafka.Gap
 	SASL       saslConfig
 	TLS        tlsConfig
 }
@@ -189,6 +192,8 @@ func (c *config) settings() []setting {
 		{"partitions", "8", "partitions of the event topic, fixed for its life: the degree to which speed can be spread",
 			whole(&c.Log.Partitions, 1, 1024), layers},
 		{"kafka-prefix", "fernweh", "what the names of topics and reader groups begin with", topicPrefix(&c.Log.Prefix), layers},
+		{"accept-gaps", "", "offsets of the event topic that hold no record, as someone knows who knows why: every reader goes on behind them, " +
+			"so every layer needs the same; empty: a reader that misses an offset stops", gaps(&c.Log.Gaps), layers},
 		{"kafka-replicas", "1", "replicas of each topic, and of its acknowledged events all but one; 3 where there are three brokers",
 			whole(&c.Log.Replicas, 1, 32), layers},
 		{"kafka-sasl-mechanism", "", "how to prove who we are: PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512; empty: not at all",

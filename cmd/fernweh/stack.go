@@ -131,7 +131,7 @@ func (s *stack) spoolDir() string { return filepath.Join(s.config.DataDir, "spoo
 func (s *stack) openLog(ctx context.Context, needs need) (err error) {
 	c := s.config.Log
 	s.kafka = kafka.Config{
-		Brokers: c.Brokers, ClientID: "fernweh", Prefix: c.Prefix, Metrics: kafka.NewMetrics(s.metrics),
+		Brokers: c.Brokers, ClientID: "fernweh", Prefix: c.Prefix, Gaps: c.Gaps, Metrics: kafka.NewMetrics(s.metrics),
 		SASL: kafka.SASL{Mechanism: c.SASL.Mechanism, User: c.SASL.User, Password: c.SASL.Password},
 		TLS:  kafka.TLS{On: c.TLS.On, CA: c.TLS.CA, Cert: c.TLS.Cert, Key: c.TLS.Key, ServerName: c.TLS.ServerName},
 	}

@@ -294,7 +294,7 @@ func guard(work func() error) (err error) {
 
 // batch waits for the message at offset next and takes what comes within Linger
 // behind it. It is empty when the partition was taken away. Every offset of a
-// topic has a message, so one that is left out was lost.
+// topic has a message, so one that is left out without a reason was lost.
 func (m *member[R]) batch(ctx context.Context, from *source, next int64) ([]*sarama.ConsumerMessage, error) {
 	var messages []*sarama.ConsumerMessage
 	var linger <-chan time.Time
@@ -309,8 +309,21 @@ func (m *member[R]) batch(ctx context.Context, from *source, next int64) ([]*sar
 			return nil, nil
 		case state == lingered:
 			return messages, nil
-		case message.Offset != next:
-			return nil, m.fail(fmt.Errorf("%w: offset %d follows where %d should", schemas.ErrOutOfRange, message.Offset, next))
+		}
+		if message.Offset != next {
+			filled, err := m.fill(message, next, m.options.MaxBatch-len(messages))
+			if errors.Is(err, schemas.ErrOutOfRange) {
+				return nil, m.fail(err)
+			}
+			if err != nil {
+				from.giveBack(append(messages, message))
+				return nil, err
+			}
+			messages, next = append(messages, filled...), next+int64(len(filled))
+			if len(messages) == m.options.MaxBatch {
+				from.giveBack([]*sarama.ConsumerMessage{message})
+				return messages, nil
+			}
 		}
 		next++
 		messages = append(messages, message)

@@ -21,6 +21,7 @@ type Config struct {
 	Prefix      string        // kafka-prefix: of topics and groups; empty: fernweh. A second portal takes another
 	SASL        SASL          // kafka-sasl-*: how the brokers know this process
 	TLS         TLS           // kafka-tls*: how it and the brokers trust each other
+	Gaps        []Gap         // accept-gaps: offsets of the event topic that are known to hold no record
 	StartWithin time.Duration // how long a first call (topics, their ids) waits for brokers; 0: 15 s
 	Metrics     *Metrics      // nil: none
 }

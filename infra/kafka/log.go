@@ -314,6 +314,7 @@ func ReadMessage(message *sarama.ConsumerMessage, partitions int32) schemas.Reco
 	record := schemas.Record{
 		Partition: message.Partition, Offset: message.Offset, At: message.Timestamp.UnixMicro(),
 	}
+	record.Gap = isGap(message)
 	m := schemas.Message{Key: message.Key, Value: message.Value}
 	for _, h := range message.Headers {
 		m.Headers = append(m.Headers, schemas.Header{Key: string(h.Key), Value: h.Value})
