@@ -2,7 +2,13 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
 	"path/filepath"
+	"syscall"
 
 	"fernweh/infra/elastic"
 	"fernweh/infra/embedded"
@@ -12,9 +18,14 @@ import (
 func (s *stack) openDocuments(ctx context.Context) error {
 	c := s.config
 	if len(c.Elastic.URLs) == 0 {
-		d, err := embedded.OpenDocuments(filepath.Join(c.DataDir, c.ofSet("documents")))
+		program, err := os.Executable()
 		if err != nil {
-			return err
+			return fmt.Errorf("find the program for the documents' process: %w", err)
+		}
+		dir := filepath.Join(c.DataDir, c.ofSet("documents"))
+		d := embedded.DocumentsIn(func() *exec.Cmd { return exec.Command(program, documentsCommand, dir) })
+		if _, err := d.Indices(ctx, ""); err != nil {
+			return errors.Join(fmt.Errorf("open documents %s: %w", dir, err), d.Close())
 		}
 		s.documents = d
 		s.closers = append(s.closers, d.Close)
@@ -30,4 +41,16 @@ func (s *stack) openDocuments(ctx context.Context) error {
 	s.documents = d
 	s.closers = append(s.closers, d.Close)
 	return nil
+}
+
+// documentsCommand is what this program calls itself with, to have the embedded
+// documents in a process of their own (docs/decisions/0013). It is for nobody else,
+// and in no list of commands.
+const documentsCommand = "documents-process"
+
+// runDocuments is that process. It ends when its input does: signals of a terminal
+// are for the one who started it, which still writes documents until it ends.
+func runDocuments(dir string) error {
+	signal.Ignore(os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	return embedded.DocumentsMain(dir)
 }

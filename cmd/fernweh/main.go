@@ -69,6 +69,9 @@ func run(ctx context.Context, args, environ []string, to console) error {
 		return usage{errors.New("which command?")}
 	}
 	name, rest := args[0], args[1:]
+	if name == documentsCommand && len(rest) == 1 {
+		return runDocuments(rest[0])
+	}
 	if isHelp(name) || name == "help" {
 		if len(rest) == 0 {
 			printCommands(to.out)

@@ -34,6 +34,13 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, "victim:", documentVictim(context.Background(), dir, os.Stdout))
 		os.Exit(1)
 	}
+	if dir := os.Getenv(documentsDir); dir != "" {
+		if err := embedded.DocumentsMain(dir); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
 	os.Exit(m.Run())
 }
 

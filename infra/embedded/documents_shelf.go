@@ -52,6 +52,8 @@ func openShelf(path string, analysts *index.AnalysisQueue) (index.Index, error) 
 	i, err := scorch.NewScorch(scorch.Name, map[string]any{
 		"path":         path,
 		"bolt_timeout": "3s", // another process has it; without this, opening waits for ever
+
+		"asyncErrorCallbackName": faultCallback,
 	}, analysts)
 	if err != nil {
 		return nil, err
