@@ -1,7 +1,6 @@
 package ingest
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -32,8 +31,8 @@ type verdict struct {
 	reason     string
 }
 
-// verdicts says of each item what became of it. offsets are of the first events.
-func (c *Collector) verdicts(items []segment.Item, offsets []int64) []verdict {
+// verdicts says of each item what became of it. places are those of the events.
+func (c *Collector) verdicts(items []segment.Item, places []place) []verdict {
 	vs := make([]verdict, len(items))
 	counts := map[string]int{}
 	for i, item := range items {
@@ -41,10 +40,12 @@ func (c *Collector) verdicts(items []segment.Item, offsets []int64) []verdict {
 		switch {
 		case item.Event == nil:
 			v.status, v.reason = rejected, item.Reason
-		case len(offsets) > 0:
-			v.status, v.offset = accepted, offsets[0]
-			v.partition = schemas.Partition(item.Event.Device, c.cfg.Partitions)
-			offsets = offsets[1:]
+		default:
+			if !places[0].spooled {
+				v.status, v.offset = accepted, places[0].offset
+				v.partition = schemas.Partition(item.Event.Device, c.cfg.Partitions)
+			}
+			places = places[1:]
 		}
 		counts[v.status]++
 		vs[i] = v
@@ -123,23 +124,4 @@ func appendAnswer(b []byte, vs []verdict) []byte {
 func appendText(b []byte, s string) []byte {
 	b, _ = jsontext.AppendQuote(b, s) // text that isn't UTF-8 is mended, which is the only error
 	return b
-}
-
-// health says that the door is open, and whether events reach the log.
-func (c *Collector) health(w http.ResponseWriter, _ *http.Request) {
-	st := c.spool.Stats()
-	status := "ok"
-	switch {
-	case c.trouble.Load():
-		status = "refusing"
-	case st.Records > 0:
-		status = "spooling"
-	}
-	w.Header().Set("Content-Type", "application/json")
-	json.NewEncoder(w).Encode(struct { // the client is gone if this fails
-		Status  string  `json:"status"`
-		Records int64   `json:"spoolRecords"`
-		Bytes   int64   `json:"spoolBytes"`
-		Oldest  float64 `json:"spoolOldestSeconds"`
-	}{status, st.Records, st.Bytes, st.Oldest.Seconds()})
 }

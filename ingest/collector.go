@@ -1,12 +1,14 @@
 // Package ingest takes the website's events into the log without loss.
 //
 // A request is answered with 200 only when each of its events is where it can't
-// be lost: in the log on all in-sync replicas, or, while the log is away, fsynced
-// in the spool, or, if it is no event, in the dead letters with its reason. While
-// the spool isn't empty new events go behind it, and one goroutine drains it, so a
-// device's events keep their order. When nothing can be made durable the answer is
-// 429 and the client keeps them. What was taken twice, because an answer got lost
-// or an error meant "unknown", carries the same id twice.
+// be lost: in the log on all in-sync replicas, or, while its partition is away,
+// fsynced in the spool of that partition. While that isn't empty new events of the
+// partition go behind it, and one goroutine drains it, so a device's events keep
+// their order, and one partition's trouble stays its own. When nothing can be made
+// durable the answer is 429 and the client keeps them. What is no event is refused
+// by itself, with its reason, and goes to the dead letters, which never stop the
+// events. What was taken twice, because an answer got lost or an error meant
+// "unknown", carries the same id twice.
 package ingest
 
 import (
@@ -49,9 +51,13 @@ type Config struct {
 	Proxies        []netip.Prefix    // whose X-Forwarded-For is believed
 	Spool          spool.Options
 	Limits         Limits
-	Now            func() time.Time // nil: time.Now
-	Metrics        prometheus.Registerer
-	Logger         *slog.Logger // nil: slog.Default
+	// Prepare returns when the log is known to be as it should be. It is asked until
+	// it returns nil; until then all events go to the spool. nil: it is.
+	Prepare func(ctx context.Context) error
+	Health  Reporter         // nil: nobody is told
+	Now     func() time.Time // nil: time.Now
+	Metrics prometheus.Registerer
+	Logger  *slog.Logger // nil: slog.Default
 }
 
 // Limits bound what one request and all together may take. Zero values stand
@@ -64,6 +70,7 @@ type Limits struct {
 	InFlightBytes int64         // that all requests hold at a time: 192 MiB, 48 times BodyBytes if that is more
 	ReadTimeout   time.Duration // for a body to arrive: 15 s
 	WriteTimeout  time.Duration // for an answer to be fetched: 15 s
+	LetterBytes   int64         // of disk for dead letters that wait: a sixteenth of the spool's, at least 1 MiB
 	AppendTimeout time.Duration // before events go to the spool: 3 s
 	RetryDelay    time.Duration // between attempts to drain the spool: 500 ms
 }
@@ -91,16 +98,22 @@ func or[T comparable](v *T, standard T) {
 // A Collector is the door. It serves HTTP from New to Close; Run drains its
 // spool meanwhile.
 type Collector struct {
-	cfg     Config
-	log     Log
-	letters DeadLetters
-	spool   *spool.Spool
-	keys    keys
-	memory  *memory // of requests with a known key
-	keyless *memory // of those whose body must say it
-	metrics *metrics
-	handler http.Handler
-	trouble atomic.Bool // the spool refused the last append: it is logged once
+	cfg      Config
+	log      Log
+	letters  DeadLetters
+	keys     keys
+	lanes    []*lane      // by partition
+	deadLane *lane        // of the dead letters
+	row      *spool.Spool // of an earlier release, empty; it locks the directory
+	dropped  atomic.Int64 // dead letters
+	memory   *memory      // of requests with a known key
+	keyless  *memory      // of those whose body must say it
+	metrics  *metrics
+	handler  http.Handler
+	refused  atomic.Bool // a spool refused the last append: it is logged once
+
+	prepared   atomic.Bool           // the log is as it should be
+	unprepared atomic.Pointer[error] // why not, as said last; nil: not asked yet
 }
 
 // New opens the spool. Nothing is appended to the log before Run.
@@ -119,16 +132,18 @@ func New(cfg Config, log Log, letters DeadLetters) (*Collector, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open collector: %w", err)
 	}
-	s, err := spool.Open(cfg.Spool)
-	if err != nil {
-		return nil, fmt.Errorf("open collector: %w", err)
-	}
+	or(&cfg.Spool.MaxBytes, 1<<30)
+	or(&cfg.Limits.LetterBytes, max(cfg.Spool.MaxBytes/16, 1<<20))
 	c := &Collector{
-		cfg: cfg, log: log, letters: letters, spool: s, keys: keys,
+		cfg: cfg, log: log, letters: letters, keys: keys,
 		memory: newMemory(cfg.Limits.InFlightBytes), keyless: newMemory(cfg.Limits.InFlightBytes / 8),
 	}
+	c.prepared.Store(cfg.Prepare == nil)
+	if err := c.openLanes(); err != nil {
+		return nil, errors.Join(fmt.Errorf("open collector: %w", err), c.Close())
+	}
 	if c.metrics, err = newMetrics(cfg.Metrics, c); err != nil {
-		return nil, errors.Join(fmt.Errorf("open collector: %w", err), s.Close())
+		return nil, errors.Join(fmt.Errorf("open collector: %w", err), c.Close())
 	}
 	c.handler = c.routes()
 	return c, nil
@@ -147,4 +162,16 @@ func (c *Collector) Server() *http.Server {
 
 // Close lets another process open the spool. No request may be under way, and
 // Run must have returned.
-func (c *Collector) Close() error { return c.spool.Close() }
+func (c *Collector) Close() error {
+	var errs []error
+	for _, l := range c.lanes {
+		errs = append(errs, l.close())
+	}
+	if c.deadLane != nil {
+		errs = append(errs, c.deadLane.close())
+	}
+	if c.row != nil {
+		errs = append(errs, c.row.Close())
+	}
+	return errors.Join(errs...)
+}

@@ -29,18 +29,23 @@ import (
 
 const partitions = 4
 
-var errAway = errors.New("connection refused")
+var (
+	errAway     = errors.New("connection refused")
+	errNoLeader = errors.New("the partition has no leader")
+)
 
 // A kafka is a log and its dead letters in memory. fail may make an append fail
-// after having stored the first n events.
+// after having stored the first n events; so does each to a partition without leader.
 type kafka struct {
-	mu      sync.Mutex
-	events  []*schemas.Event
-	letters []*schemas.DeadLetter
-	calls   []int // events a call
-	next    [partitions]int64
-	fail    func(events int) (stored int, err error)
-	block   bool // until the caller's patience ends
+	mu         sync.Mutex
+	events     []*schemas.Event
+	letters    []*schemas.DeadLetter
+	calls      []int // events a call
+	next       [partitions]int64
+	fail       func(events int) (stored int, err error)
+	block      bool // until the caller's patience ends
+	leaderless map[int32]bool
+	noLetters  error // of their topic
 }
 
 func (k *kafka) Append(ctx context.Context, events []*schemas.Event) (offsets []int64, err error) {
@@ -57,6 +62,11 @@ func (k *kafka) Append(ctx context.Context, events []*schemas.Event) (offsets []
 	stored := len(events)
 	if k.fail != nil {
 		stored, err = k.fail(len(events))
+	}
+	for _, e := range events {
+		if k.leaderless[schemas.Partition(e.Device, partitions)] {
+			stored, err = 0, errNoLeader
+		}
 	}
 	for _, e := range events[:stored] {
 		p := schemas.Partition(e.Device, partitions)
@@ -77,6 +87,9 @@ func (k *kafka) AppendDeadLetters(_ context.Context, letters []*schemas.DeadLett
 		if _, err := k.fail(0); err != nil {
 			return err
 		}
+	}
+	if k.noLetters != nil {
+		return k.noLetters
 	}
 	k.letters = append(k.letters, letters...)
 	return nil
@@ -468,10 +481,11 @@ func TestFullSpoolAsksClientsToWait(t *testing.T) {
 // not by every request.
 func TestFullDisk(t *testing.T) {
 	var logged bytes.Buffer
+	var r told
 	d := &disk{durable: map[string]int64{}, full: true}
 	k := &kafka{fail: away}
 	c := start(t, k, func(cfg *ingest.Config) {
-		cfg.Spool.Create = d.create
+		cfg.Spool.Create, cfg.Health = d.create, &r
 		cfg.Logger = slog.New(slog.NewTextHandler(&logged, nil))
 	})
 	for range 3 {
@@ -483,6 +497,7 @@ func TestFullDisk(t *testing.T) {
 	w := httptest.NewRecorder()
 	c.ServeHTTP(w, httptest.NewRequest("GET", "/healthz", nil))
 	want(t, "health", strings.Contains(w.Body.String(), `"refusing"`), true)
+	want(t, "reported", strings.Contains(r.String(), "collector door:down: neither"), true)
 	d.full = false
 	want(t, "when there is room", post(t, c, page("a", "1")).statuses(), []string{"spooled"})
 }
@@ -500,7 +515,7 @@ func TestUnknownOutcomeIsWithinTheFiltersMemory(t *testing.T) {
 	}
 	k := new(kafka)
 	k.fail = func(n int) (int, error) {
-		if len(k.calls) < 3 {
+		if len(k.calls) < 4 {
 			return n / 2, errAway // unknown: a part is in
 		}
 		return n, nil
@@ -522,7 +537,9 @@ func TestUnknownOutcomeIsWithinTheFiltersMemory(t *testing.T) {
 		}
 	}
 	want(t, "most in an append", slices.Max(k.calls) <= ingest.MaxOfDevice+1, true)
-	want(t, "after the filter", filter(k.events), append(append(ids, more...), "0"))
+	busy := slices.DeleteFunc(slices.Clone(k.events), func(e *schemas.Event) bool { return e.Device != "busy" })
+	want(t, "after the filter", filter(busy), append(ids, more...))
+	want(t, "of both devices", len(filter(k.events)), 2*ingest.MaxOfDevice+1)
 	want(t, "letter", len(k.letters), 1)
 }
 

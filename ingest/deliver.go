@@ -2,10 +2,13 @@ package ingest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
+	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	"google.golang.org/protobuf/proto"
 
 	"fernweh/ingest/spool"
@@ -18,27 +21,104 @@ const (
 	spooledLetter = 2
 )
 
-// keep makes events and letters durable, in the log or in the spool. offsets
-// are those of the events that are in the log, the first ones. An error means
-// that the client must send all of it again.
-func (c *Collector) keep(ctx context.Context, events []*schemas.Event, letters []*schemas.DeadLetter) (
-	offsets []int64, err error) {
+// A place is where an event is.
+type place struct {
+	spooled bool
+	offset  int64 // in the log; negative: it didn't say
+}
+
+// keep makes events durable, each in the log or in its partition's spool, and
+// letters as far as there is room for them. An error means that the client must
+// send all of it again.
+func (c *Collector) keep(ctx context.Context, events []*schemas.Event, letters []*schemas.DeadLetter) ([]place, error) {
 	ctx = context.WithoutCancel(ctx) // a client that hangs up must not send its events into the spool
-	if c.spool.Empty() {
-		if offsets, err = c.append(ctx, events, c.cfg.Limits.AppendTimeout); err == nil {
-			err = c.appendLetters(ctx, letters, c.cfg.Limits.AppendTimeout)
+	places := make([]place, len(events))
+	var lanes errgroup.Group
+	var letting sync.WaitGroup
+	if len(letters) > 0 {
+		letting.Go(func() { c.keepLetters(ctx, letters) })
+	}
+	groups := c.grouped(events)
+	for _, g := range groups {
+		if len(groups) == 1 && len(letters) == 0 {
+			return places, c.keepGroup(ctx, g, places)
 		}
+		lanes.Go(func() error { return c.keepGroup(ctx, g, places) })
+	}
+	err := lanes.Wait()
+	letting.Wait()
+	return places, err
+}
+
+// A group is the events of a request that go one way.
+type group struct {
+	lane   *lane
+	which  []int // of the request's events
+	events []*schemas.Event
+}
+
+// grouped divides events by partition, each part in their order.
+func (c *Collector) grouped(events []*schemas.Event) []*group {
+	var groups []*group
+	of := make(map[int32]*group)
+	for i, e := range events {
+		p := schemas.Partition(e.Device, c.cfg.Partitions)
+		g := of[p]
+		if g == nil {
+			g = &group{lane: c.lanes[p]}
+			of[p] = g
+			groups = append(groups, g)
+		}
+		g.which, g.events = append(g.which, i), append(g.events, e)
+	}
+	return groups
+}
+
+// keepGroup brings a group into the log, or, while that is away or something
+// waits for it, into the spool.
+func (c *Collector) keepGroup(ctx context.Context, g *group, places []place) error {
+	if c.prepared.Load() && g.lane.empty() {
+		offsets, err := c.append(ctx, g.events, c.cfg.Limits.AppendTimeout)
 		if err == nil {
-			c.trouble.Store(false)
-			return offsets, nil
+			for i, which := range g.which {
+				places[which].offset = offsets[i]
+			}
+			c.refused.Store(false)
+			c.up(g.lane.name)
+			c.up(doorComponent)
+			return nil
 		}
-		c.cfg.Logger.Warn("log is away, events go to the spool", "error", err)
+		c.limited(g.lane.name, fmt.Errorf("its events go to the spool: %w", err))
 	}
-	records, err := encode(events[len(offsets):], letters)
+	for _, which := range g.which {
+		places[which].spooled = true
+	}
+	records, err := encode(g.events, nil)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return offsets, c.spoolAll(records)
+	return c.spoolAll(g.lane, records)
+}
+
+// keepLetters never stops the events: letters for which there is neither topic
+// nor spool are counted and dropped.
+func (c *Collector) keepLetters(ctx context.Context, letters []*schemas.DeadLetter) {
+	var err error
+	if c.prepared.Load() && c.deadLane.empty() {
+		if err = c.appendLetters(ctx, letters, c.cfg.Limits.AppendTimeout); err == nil {
+			c.up(c.deadLane.name)
+			return
+		}
+		c.limited(c.deadLane.name, fmt.Errorf("they go to the spool: %w", err))
+	}
+	records, err := encode(nil, letters)
+	if err == nil {
+		err = c.deadLane.append(records)
+	}
+	if err != nil {
+		c.dropped.Add(int64(len(letters)))
+		c.limited(c.deadLane.name, fmt.Errorf("they are dropped, the senders are told why: %w", err))
+	}
 }
 
 // append writes events to the log. No device has more of them than its filter
@@ -79,18 +159,24 @@ func (c *Collector) timed(ctx context.Context, patience time.Duration,
 	return offsets, err
 }
 
-// spoolAll appends to the spool. It logs the first of a row of refusals only:
+// spoolAll appends to a lane's spool. The first of a row of refusals is logged:
 // every request meets the same full disk.
-func (c *Collector) spoolAll(records []spool.Record) error {
-	err := c.spool.Append(records)
+func (c *Collector) spoolAll(l *lane, records []spool.Record) error {
+	err := l.append(records)
 	if err == nil {
-		c.trouble.Store(false)
+		c.refused.Store(false)
+		c.up(doorComponent)
 		return nil
 	}
-	if !c.trouble.Swap(true) {
-		c.cfg.Logger.Error("spool takes nothing, clients are asked to wait", "error", err)
+	if !c.refused.Swap(true) {
+		c.cfg.Logger.Error("spool takes nothing, clients are asked to wait", "of", l.name, "error", err)
 	}
-	return &refusal{http.StatusTooManyRequests, "neither the log nor the spool takes events now"}
+	why := fmt.Errorf("neither the log nor the spool takes its events: %w", err)
+	c.limited(l.name, why)
+	if st := c.stats(); !errors.Is(err, spool.ErrFull) || len(c.lanes) == 1 || st.Bytes > st.Limit/10*9 {
+		c.down(doorComponent, why) // what has stopped it would stop every other
+	}
+	return &refusal{http.StatusTooManyRequests, "neither the log nor the spool takes events of " + l.name + " now"}
 }
 
 // encode makes records of the spool.
@@ -113,12 +199,15 @@ func encode(events []*schemas.Event, letters []*schemas.DeadLetter) ([]spool.Rec
 	return records, nil
 }
 
-// decode reads a record of the spool: an event or a letter.
-func decode(r spool.Record) (e *schemas.Event, l *schemas.DeadLetter, err error) {
+// decode reads a record of the spool: an event or a letter. An event that an
+// earlier release took and that no reader of this one would is a letter now.
+func (c *Collector) decode(r spool.Record) (e *schemas.Event, l *schemas.DeadLetter, err error) {
 	switch r.Kind {
 	case spooledEvent:
 		e = new(schemas.Event)
-		err = proto.Unmarshal(r.Data, e)
+		if err = proto.Unmarshal(r.Data, e); err == nil && e.Check() != nil {
+			return nil, call{path: "spool"}.letter(e.Source, e.Check().Error(), r.Data, c.cfg.Now().UnixMicro()), nil
+		}
 	case spooledLetter:
 		l = new(schemas.DeadLetter)
 		err = proto.Unmarshal(r.Data, l)

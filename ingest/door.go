@@ -162,11 +162,11 @@ func (c *Collector) store(r *http.Request, at call, a *account, body *segment.Bo
 		}
 		letters = append(letters, at.letter(source, item.Reason, []byte(item.Original), now))
 	}
-	offsets, err := c.keep(r.Context(), events, letters)
+	places, err := c.keep(r.Context(), events, letters)
 	if err != nil {
 		return nil, err
 	}
-	return c.verdicts(items, offsets), nil
+	return c.verdicts(items, places), nil
 }
 
 // MaxOfDevice is how many events of one device a request may bring: half as many as

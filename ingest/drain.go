@@ -2,15 +2,16 @@ package ingest
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"fernweh/ingest/spool"
 	"fernweh/schemas"
 )
 
-// drainBatch is how many records are taken from the spool at a time.
+// drainBatch is how many records are taken from a spool at a time.
 const drainBatch = 4096
 
 // drainPatience is how long an append of the drain may take. No client waits
@@ -18,77 +19,143 @@ const drainBatch = 4096
 // should be the first to despair.
 const drainPatience = 30 * time.Second
 
-// Run drains the spool whenever something is in it, until ctx is done or the
-// spool can't be read.
+// Run prepares the log, and then drains each lane's spool whenever something is
+// in it, until ctx is done or a spool can't be read.
 func (c *Collector) Run(ctx context.Context) error {
+	if !c.prepare(ctx) {
+		return nil
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	for _, l := range append(c.lanes[:len(c.lanes):len(c.lanes)], c.deadLane) {
+		g.Go(func() error { return c.keepDraining(ctx, l) })
+	}
+	return g.Wait()
+}
+
+// prepare asks for the log until it is as it should be, or ctx is done.
+func (c *Collector) prepare(ctx context.Context) bool {
+	for !c.prepared.Load() {
+		err := c.cfg.Prepare(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return false
+		case err == nil:
+			c.unprepared.Store(nil)
+			c.prepared.Store(true)
+			c.up(logComponent)
+			continue
+		}
+		c.unprepared.Store(&err)
+		c.limited(logComponent, fmt.Errorf("all events go to the spool: %w", err))
+		select {
+		case <-ctx.Done():
+			return false
+		case <-time.After(c.cfg.Limits.RetryDelay):
+		}
+	}
+	return true
+}
+
+func (c *Collector) keepDraining(ctx context.Context, l *lane) error {
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-l.ready:
+	}
+	waiting := l.opened()
 	for {
-		drained, err := c.step(ctx)
+		drained, err := c.step(ctx, l)
 		switch {
 		case ctx.Err() != nil:
 			return nil
 		case err != nil:
-			return fmt.Errorf("drain spool: %w", err)
+			return fmt.Errorf("drain spool of %s: %w", l.name, err)
 		case drained:
 			continue
 		}
+		c.up(l.name)
 		select {
 		case <-ctx.Done():
-		case <-c.spool.Ready():
+		case <-waiting.Ready():
 		}
 	}
 }
 
-// step drains one batch, if there is one.
-func (c *Collector) step(ctx context.Context) (drained bool, err error) {
-	records, err := c.spool.Head(drainBatch)
+// step drains one batch of a lane, if there is one.
+func (c *Collector) step(ctx context.Context, l *lane) (drained bool, err error) {
+	s := l.opened()
+	if s == nil {
+		return false, nil
+	}
+	records, err := s.Head(drainBatch)
 	if err != nil || len(records) == 0 {
 		return false, err
 	}
-	return true, c.drain(ctx, records)
+	return true, c.drain(ctx, l, records)
 }
 
-// drain moves the head of the spool into the log, as much of it as may be
+// drain moves the head of a spool into the log, as much of it as may be
 // repeated should its outcome be unknown. Nothing that comes later overtakes it, so
 // each step is tried until it works or ctx is done.
-func (c *Collector) drain(ctx context.Context, records []spool.Record) error {
-	n, events, letters, err := repeatable(records)
+func (c *Collector) drain(ctx context.Context, l *lane, records []spool.Record) error {
+	b, err := c.repeatable(records)
 	if err != nil {
 		return err
 	}
-	return errors.Join(c.insist(ctx, "append spooled events", func() error {
-		_, err := c.append(ctx, events, drainPatience)
+	if len(b.events) > 0 {
+		err = c.insist(ctx, l, "append spooled events", func() error {
+			_, err := c.append(ctx, b.events, drainPatience)
+			return err
+		})
+	}
+	switch {
+	case err != nil || len(b.letters) == 0:
+	case l == c.deadLane:
+		err = c.insist(ctx, l, "append spooled dead letters", func() error {
+			return c.appendLetters(ctx, b.letters, drainPatience)
+		})
+	default:
+		c.keepLetters(ctx, b.letters)
+	}
+	if err != nil {
 		return err
-	}), c.insist(ctx, "append spooled dead letters", func() error {
-		return c.appendLetters(ctx, letters, drainPatience)
-	}), c.insist(ctx, "mark spooled records as delivered", func() error {
-		return c.spool.Advance(n)
-	}))
+	}
+	return c.insist(ctx, l, "mark spooled records as delivered", func() error {
+		return l.opened().Advance(b.n)
+	})
+}
+
+// A batch is what is drained together.
+type batch struct {
+	n       int // records
+	events  []*schemas.Event
+	letters []*schemas.DeadLetter
 }
 
 // repeatable is the longest beginning of some records in which no device has
 // more events than its filter remembers.
-func repeatable(records []spool.Record) (n int, events []*schemas.Event, letters []*schemas.DeadLetter, err error) {
+func (c *Collector) repeatable(records []spool.Record) (b batch, err error) {
 	seen := map[string]int{}
-	for ; n < len(records); n++ {
-		e, l, err := decode(records[n])
+	for ; b.n < len(records); b.n++ {
+		e, l, err := c.decode(records[b.n])
 		switch {
 		case err != nil:
-			return 0, nil, nil, err
+			return batch{}, err
 		case l != nil:
-			letters = append(letters, l)
+			b.letters = append(b.letters, l)
 		case seen[e.Device] == MaxOfDevice:
-			return n, events, letters, nil
+			return b, nil
 		default:
 			seen[e.Device]++
-			events = append(events, e)
+			b.events = append(b.events, e)
 		}
 	}
-	return n, events, letters, nil
+	return b, nil
 }
 
 // insist repeats an attempt until it works; only ctx ends it. The first of a row
 // of errors is logged, all are counted.
-func (c *Collector) insist(ctx context.Context, what string, attempt func() error) error {
+func (c *Collector) insist(ctx context.Context, l *lane, what string, attempt func() error) error {
 	for first := true; ; first = false {
 		if ctx.Err() != nil {
 			return ctx.Err()
@@ -99,8 +166,9 @@ func (c *Collector) insist(ctx context.Context, what string, attempt func() erro
 			return nil
 		}
 		if first {
-			c.cfg.Logger.Warn("spool waits", "to", what, "error", err)
+			c.cfg.Logger.Warn("spool waits", "of", l.name, "to", what, "error", err)
 		}
+		c.limited(l.name, fmt.Errorf("%s: %w", what, err))
 		select {
 		case <-ctx.Done():
 		case <-time.After(c.cfg.Limits.RetryDelay):

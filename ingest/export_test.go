@@ -1,7 +1,17 @@
 package ingest
 
-// Step drains one batch of the spool: what Run does again and again.
-var Step = (*Collector).step
+import "context"
+
+// Step drains one batch of each lane: what Run does again and again.
+func Step(c *Collector, ctx context.Context) (drained bool, err error) {
+	for _, l := range append(c.lanes[:len(c.lanes):len(c.lanes)], c.deadLane) {
+		one, err := c.step(ctx, l)
+		if drained = drained || one; err != nil {
+			return drained, err
+		}
+	}
+	return drained, nil
+}
 
 // Held is what requests hold: those with a known key, and those without.
 func Held(c *Collector) (known, none int64) { return c.memory.holds(), c.keyless.holds() }

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"slices"
+	"sync"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -58,7 +59,7 @@ func (w *world) open(t *rapid.T) {
 func (w *world) post(t *rapid.T) {
 	ids := w.refused
 	if ids == nil {
-		w.device = rapid.SampledFrom([]string{"a", "b", "c"}).Draw(t, "device")
+		w.device = rapid.SampledFrom([]string{"a", "b", "c", "d", "e"}).Draw(t, "device")
 		for range rapid.SampledFrom([]int{1, 2, 5, ingest.MaxOfDevice}).Draw(t, "events") {
 			ids = append(ids, fmt.Sprint(w.device, w.sent[w.device]))
 			w.sent[w.device]++
@@ -67,6 +68,9 @@ func (w *world) post(t *rapid.T) {
 	var calls []string
 	for _, id := range ids {
 		calls = append(calls, page(w.device, id))
+	}
+	if rapid.Bool().Draw(t, "one that is no event") {
+		calls = append(calls, `{}`)
 	}
 	a := post(t, w.door, calls...)
 	switch {
@@ -86,7 +90,7 @@ func (w *world) drain(t *rapid.T) {
 	defer cancel()
 	fail := w.kafka.fail
 	w.kafka.fail = func(n int) (int, error) {
-		if steps--; steps == 0 || fail != nil {
+		if steps--; steps == 0 || fail != nil || len(w.kafka.leaderless) > 0 || w.kafka.noLetters != nil {
 			cancel()
 		}
 		if fail != nil {
@@ -114,11 +118,11 @@ func (w *world) crash(t *rapid.T) {
 }
 
 // TestAcknowledgedEventsReachTheLog: under random outages, unknown outcomes,
-// full disks and crashes each acknowledged event comes out of the filter once, in
+// full disks, partitions without leader, refused letters and crashes each acknowledged event comes out of the filter once, in
 // the order of its device.
 func TestAcknowledgedEventsReachTheLog(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
-		w := &world{kafka: new(kafka), disk: &disk{durable: map[string]int64{}}, config: config(t),
+		w := &world{kafka: &kafka{leaderless: map[int32]bool{}}, disk: &disk{durable: map[string]int64{}}, config: config(t),
 			sent: map[string]int{}, acked: map[string][]string{}}
 		w.config.Spool.Create, w.config.Spool.SegmentBytes = w.disk.create, 2000
 		w.open(rt)
@@ -130,11 +134,24 @@ func TestAcknowledgedEventsReachTheLog(t *testing.T) {
 					func(n int) (int, error) { return n / 2, errAway },
 					func(n int) (int, error) { return n, errAway }}).Draw(rt, "state")
 			},
+			"leader": func(rt *rapid.T) {
+				p := rapid.Int32Range(0, partitions-1).Draw(rt, "partition")
+				if w.kafka.leaderless[p] = !w.kafka.leaderless[p]; !w.kafka.leaderless[p] {
+					delete(w.kafka.leaderless, p)
+				}
+			},
+			"letters": func(rt *rapid.T) {
+				w.kafka.noLetters = nil
+				if rapid.Bool().Draw(rt, "refused") {
+					w.kafka.noLetters = errAway
+				}
+			},
 			"disk":  func(rt *rapid.T) { w.disk.full = rapid.Bool().Draw(rt, "full") },
 			"drain": w.drain,
 			"crash": w.crash,
 		})
-		w.kafka.fail, w.disk.full = nil, false
+		w.kafka.fail, w.disk.full, w.kafka.noLetters = nil, false, nil
+		clear(w.kafka.leaderless)
 		for drained := true; drained; {
 			var err error
 			if drained, err = ingest.Step(w.door, rt.Context()); err != nil {
@@ -164,13 +181,21 @@ func (w *world) check(t *rapid.T) {
 // file an fsync has made durable.
 type disk struct {
 	full    bool
-	durable map[string]int64
+	mu      sync.Mutex
+	durable map[string]int64 // guarded by mu
 }
 
 func (d *disk) create(path string) (spool.File, error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY|os.O_APPEND, 0o600)
-	d.durable[path] = 0
+	d.made(path, 0)
 	return &diskFile{File: f, disk: d}, err
+}
+
+// made notes how much of a file is durable.
+func (d *disk) made(path string, durable int64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.durable[path] = durable
 }
 
 // crash leaves of every file what was durable and a random part of the rest.
@@ -209,6 +234,6 @@ func (f *diskFile) Sync() error {
 	if err != nil {
 		return err
 	}
-	f.disk.durable[f.Name()] = info.Size()
+	f.disk.made(f.Name(), info.Size())
 	return nil
 }

@@ -43,7 +43,7 @@ func newMetrics(r prometheus.Registerer, c *Collector) (*metrics, error) {
 	}
 	var errs []error
 	for _, m := range append([]prometheus.Collector{m.events, m.requests, m.appends, m.retries, m.drains, m.unread},
-		append(spoolGauges(c.spool), heldBytes("known", c.memory), heldBytes("none", c.keyless))...) {
+		append(spoolGauges(c), heldBytes("known", c.memory), heldBytes("none", c.keyless))...) {
 		errs = append(errs, r.Register(m))
 	}
 	return m, errors.Join(errs...)
@@ -57,17 +57,26 @@ func heldBytes(key string, m *memory) prometheus.Collector {
 	}, func() float64 { return float64(m.holds()) })
 }
 
-func spoolGauges(s *spool.Spool) []prometheus.Collector {
+func spoolGauges(c *Collector) []prometheus.Collector {
 	gauge := func(name, help string, value func(spool.Stats) float64) prometheus.Collector {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "fernweh_ingest_spool_" + name, Help: help},
-			func() float64 { return value(s.Stats()) })
+			func() float64 { return value(c.stats()) })
 	}
 	return []prometheus.Collector{
 		gauge("bytes", "Bytes of the spool on disk.", func(st spool.Stats) float64 { return float64(st.Bytes) }),
 		gauge("limit_bytes", "Bytes of disk that the spool may take.", func(st spool.Stats) float64 { return float64(st.Limit) }),
-		gauge("records", "Events and letters in the spool.", func(st spool.Stats) float64 { return float64(st.Records) }),
+		gauge("records", "Events in the spool.", func(st spool.Stats) float64 { return float64(st.Records) }),
 		gauge("oldest_seconds", "Age of what is at the head of the spool.",
 			func(st spool.Stats) float64 { return st.Oldest.Seconds() }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "fernweh_ingest_spooling_partitions", Help: "Partitions whose events are in the spool.",
+		}, func() float64 { return float64(len(c.Health().Waiting)) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "fernweh_ingest_letters_waiting", Help: "Dead letters in the spool.",
+		}, func() float64 { return float64(c.deadLane.stats().Records) }),
+		prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "fernweh_ingest_letters_dropped_total", Help: "Dead letters that neither their topic nor their spool took.",
+		}, func() float64 { return float64(c.dropped.Load()) }),
 	}
 }
 

@@ -80,6 +80,7 @@ func (s *stack) ingest(l net.Listener) part {
 			Partitions: s.config.Log.Partitions, Keys: keys, AssumedConsent: c.AssumeConsent, Origins: c.Origins, Proxies: c.Proxies,
 			Spool:   spool.Options{Dir: s.spoolDir(), MaxBytes: c.SpoolSize},
 			Limits:  ingest.Limits{BodyBytes: c.MaxBody},
+			Prepare: s.topics, Health: s.health,
 			Metrics: s.metrics,
 		}, s.producer, s.producer)
 		if err != nil {

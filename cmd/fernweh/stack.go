@@ -37,7 +37,8 @@ type views interface {
 type stack struct {
 	config    *config
 	kafka     kafka.Config
-	broker    *embedded.Broker // nil: Kafka is elsewhere
+	broker    *embedded.Broker            // nil: Kafka is elsewhere
+	topics    func(context.Context) error // makes sure of the topics, where they were not at start; nil: they were
 	producer  *kafka.Producer
 	tail      *kafka.Tail
 	views     views
@@ -149,7 +150,12 @@ func (s *stack) openLog(ctx context.Context, needs need) (err error) {
 			return fmt.Errorf("%w (kafka-prefix, kafka-brokers)", err)
 		}
 	}
-	if err := kafka.EnsureTopics(ctx, s.kafka, schemas.Topics(c.Partitions), int16(c.Replicas)); err != nil {
+	ensure := func(ctx context.Context) error {
+		return kafka.EnsureTopics(ctx, s.kafka, schemas.Topics(c.Partitions), int16(c.Replicas))
+	}
+	if needs&everyNeed == needSpool && len(c.Brokers) > 0 {
+		s.topics = ensure // the collector has a spool, and need not wait for Kafka
+	} else if err := ensure(ctx); err != nil {
 		return err
 	}
 	if s.producer, err = kafka.NewProducer(s.kafka, c.Partitions); err != nil {

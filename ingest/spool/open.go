@@ -30,6 +30,7 @@ func Open(opts Options) (*Spool, error) {
 		return nil, err
 	}
 	if err := s.recover(); err != nil {
+		s.vacate(s.taken)
 		return nil, errors.Join(err, s.reader.close(), s.lock.Close())
 	}
 	if s.count > 0 {
@@ -118,6 +119,8 @@ func (s *Spool) recoverSegment(number int64, last bool) error {
 		return os.Remove(seg.path)
 	}
 	s.segments = append(s.segments, seg)
+	s.taken += seg.size
+	s.opts.Room.force(seg.size)
 	s.count += count
 	return nil
 }

@@ -37,14 +37,11 @@ func (r *reader) close() (err error) {
 	return err
 }
 
-// maxHead bounds the bytes that Head reads ahead of delivery, up to one frame.
-const maxHead = 4 << 20
-
 // Head is up to max records that were appended first and not delivered yet,
 // empty if there are none. They stay until Advance.
 func (s *Spool) Head(max int) ([]Record, error) {
 	r := &s.reader
-	for len(r.head) < max && r.size < maxHead {
+	for len(r.head) < max && r.size < s.opts.HeadBytes {
 		more, err := s.readFrame()
 		if err != nil {
 			return nil, err
@@ -181,6 +178,7 @@ func (s *Spool) drop() {
 		if err := os.Remove(seg.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			break
 		}
+		s.vacate(seg.size)
 		s.segments = s.segments[1:]
 	}
 }

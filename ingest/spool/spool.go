@@ -39,6 +39,8 @@ type File interface {
 type Options struct {
 	Dir          string
 	MaxBytes     int64 // of all segments together; 0: 1 GiB
+	Room         *Room // shared with others, MaxBytes of it is the limit of all; nil: its own
+	HeadBytes    int   // that Head reads ahead of delivery, up to one frame; 0: 4 MiB
 	SegmentBytes int64 // a new segment is begun above this size; 0: an eighth of MaxBytes, at most 8 MiB
 	Now          func() time.Time
 	Create       func(path string) (File, error) // nil: on the disk, for appending, must not exist
@@ -47,6 +49,12 @@ type Options struct {
 func (o Options) withDefaults() Options {
 	if o.MaxBytes == 0 {
 		o.MaxBytes = 1 << 30
+	}
+	if o.Room == nil {
+		o.Room = &Room{limit: o.MaxBytes}
+	}
+	if o.HeadBytes == 0 {
+		o.HeadBytes = 4 << 20
 	}
 	if o.SegmentBytes == 0 {
 		o.SegmentBytes = min(o.MaxBytes/8, 8<<20)
@@ -84,7 +92,7 @@ type Spool struct {
 	segments []*segment // ascending, active last; sizes too are guarded by mu
 	last     int64      // highest segment number ever given; guarded by mu
 	next     *group     // collects what the next write takes; guarded by mu
-	pending  int64      // bytes of groups that aren't written yet; guarded by mu
+	taken    int64      // bytes of the room: of segments, and of groups that aren't written yet; guarded by mu
 	count    int64      // records not delivered, pending ones too; guarded by mu
 	oldest   time.Time  // when the head was spooled; guarded by mu
 
@@ -112,11 +120,22 @@ const maxGroup = 1 << 20
 
 // Append makes records durable behind all earlier ones, all of them or none.
 // An error that isn't ErrFull is the disk's.
-func (s *Spool) Append(records []Record) error {
+func (s *Spool) Append(records []Record) error { return s.append(records, s.opts.Room.take) }
+
+// Move is Append of what another spool of the same room gives up: for that there
+// is room.
+func (s *Spool) Move(records []Record) error {
+	return s.append(records, func(n, _ int64) bool {
+		s.opts.Room.force(n)
+		return true
+	})
+}
+
+func (s *Spool) append(records []Record, take func(n, has int64) bool) error {
 	if len(records) == 0 {
 		return nil
 	}
-	g, err := s.join(encodeRecords(records), int64(len(records)))
+	g, err := s.join(encodeRecords(records), int64(len(records)), take)
 	if err != nil {
 		return err
 	}
@@ -129,20 +148,23 @@ func (s *Spool) Append(records []Record) error {
 }
 
 // join adds encoded records to the group that will be written next.
-func (s *Spool) join(payload []byte, count int64) (*group, error) {
+func (s *Spool) join(payload []byte, count int64, take func(n, has int64) bool) (*group, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.bytes()+s.pending+int64(len(payload)+frameHeader) > s.opts.MaxBytes {
+	size, anew := int64(len(payload)), s.next == nil || len(s.next.frame) > maxGroup
+	if anew {
+		size += frameHeader
+	}
+	if !take(size, s.taken) {
 		return nil, ErrFull
 	}
-	if s.next == nil || len(s.next.frame) > maxGroup {
+	s.taken += size
+	if anew {
 		s.next = &group{frame: make([]byte, frameHeader, frameHeader+len(payload))}
-		s.pending += frameHeader
 	}
 	g := s.next
 	g.frame = append(g.frame, payload...)
 	g.count += count
-	s.pending += int64(len(payload))
 	if s.count == 0 {
 		s.oldest = s.opts.Now()
 	}
@@ -164,8 +186,8 @@ func (s *Spool) write(g *group) {
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.pending -= int64(len(g.frame))
 	if g.err != nil {
+		s.vacate(int64(len(g.frame)))
 		s.count -= g.count
 		return
 	}
@@ -250,6 +272,12 @@ func (s *Spool) seal() error {
 	return nil
 }
 
+// vacate gives back room. The caller holds mu.
+func (s *Spool) vacate(n int64) {
+	s.taken -= n
+	s.opts.Room.force(-n)
+}
+
 // bytes is what the segments take on disk. The caller holds mu.
 func (s *Spool) bytes() (n int64) {
 	for _, seg := range s.segments {
@@ -292,5 +320,8 @@ func (s *Spool) Stats() Stats {
 func (s *Spool) Close() error {
 	s.commit.Lock()
 	defer s.commit.Unlock()
+	s.mu.Lock()
+	s.vacate(s.taken)
+	s.mu.Unlock()
 	return errors.Join(s.mend(), s.seal(), s.reader.close(), s.lock.Close())
 }
