@@ -12,7 +12,7 @@ trap 'kill "${sim:-$up}" "$up" 2>/dev/null || true; wait || true' EXIT
 
 ready() {
   exec 3<>/dev/tcp/127.0.0.1/8081 || return 1
-  printf 'GET /v1/health/ready HTTP/1.0\r\n\r\n' >&3
+  printf 'GET /v1/health/ready HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n' >&3
   head -1 <&3 | grep -q ' 200 '
 } 2>/dev/null
 for _ in $(seq 150); do

@@ -8,6 +8,7 @@ import (
 	"io"
 	"maps"
 	"math"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -27,12 +28,20 @@ import (
 // ready.
 func serve(t testing.TB, p *portal, runs serving.Runs) *httptest.Server {
 	t.Helper()
-	c := serving.Config{
-		Views: p, Partitions: p.partitions, Log: p, Runs: runs, Version: "test", Now: p.clock, Timeout: time.Second,
-	}
+	c := serving.Config{Views: p, Partitions: p.partitions, Log: p, Runs: runs, Now: p.clock}
 	if p.health != nil {
 		c.Health = p.health
 	}
+	return run(t, c, nil)
+}
+
+// run runs a server until the test ends, behind a listener if one is given.
+func run(t testing.TB, c serving.Config, behind net.Listener) *httptest.Server {
+	t.Helper()
+	if c.Access.Keys == nil {
+		c.Access.Keys, c.Access.Audit = onlyKey(theKey), new(audit)
+	}
+	c.Version, c.Timeout = "test", time.Second
 	s, err := serving.New(c)
 	if err != nil {
 		t.Fatal(err)
@@ -40,8 +49,14 @@ func serve(t testing.TB, p *portal, runs serving.Runs) *httptest.Server {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error)
 	go func() { done <- s.Run(ctx) }()
-	server := httptest.NewServer(s.Handler())
+	server := httptest.NewUnstartedServer(s.Handler())
+	if behind != nil {
+		server.Listener.Close()
+		server.Listener = behind
+	}
+	server.Start()
 	t.Cleanup(func() {
+		server.CloseClientConnections() // some tests leave readers that never read
 		server.Close()
 		cancel()
 		if err := <-done; err != nil {
@@ -82,6 +97,15 @@ func do(t testing.TB, s *httptest.Server, method, path, body string) reply {
 	if body != "" {
 		req.Header.Set("Content-Type", "application/json")
 	}
+	if method != "GET" {
+		req.Header.Set("Authorization", "Bearer "+theKey)
+	}
+	return send(t, s, req)
+}
+
+// send makes one request as it stands.
+func send(t testing.TB, s *httptest.Server, req *http.Request) reply {
+	t.Helper()
 	res, err := s.Client().Do(req)
 	if err != nil {
 		t.Fatal(err)
@@ -460,7 +484,7 @@ func TestAStoreThatHangsDoesNotHangTheAnswer(t *testing.T) {
 	}
 	for _, path := range []string{"/v1/visitors/anna", "/v1/kpis?window=744h", "/v1/runs"} {
 		w := httptest.NewRecorder()
-		s.Handler().ServeHTTP(w, httptest.NewRequest("GET", path, nil))
+		s.Handler().ServeHTTP(w, httptest.NewRequest("GET", "http://127.0.0.1"+path, nil))
 		if w.Code != 503 {
 			t.Errorf("GET %s: got %d %s, want 503", path, w.Code, w.Body)
 		}

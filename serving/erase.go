@@ -111,6 +111,8 @@ type Erased struct {
 
 type erasedOutput struct{ Body Erased }
 
+func (o *erasedOutput) ended() string { return fmt.Sprintf("%d devices", o.Body.Devices) }
+
 type eraseVisitorInput struct {
 	ID    string `path:"id" maxLength:"1024" doc:"device (anonymous id)"`
 	Force bool   `query:"force" doc:"also a device that the views know nothing of: its events may be on their way, or the views away"`

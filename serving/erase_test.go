@@ -29,7 +29,7 @@ func TestAnErasureOfNobodyIsNoSuccess(t *testing.T) {
 	p.happens(login("ben", "K-1"))
 	p.happens(page("gone"))
 	p.happens(&schemas.Event{Device: "gone", Kind: schemas.Kind_KIND_ERASURE, Erasure: &schemas.Erasure{}})
-	s, err := serving.New(serving.Config{Views: p, Partitions: 2, Events: p, Now: p.clock})
+	s, err := serving.New(serving.Config{Views: p, Partitions: 2, Events: p, Now: p.clock, Access: keyed()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,7 +68,7 @@ func TestAnErasureOfNobodyIsNoSuccess(t *testing.T) {
 // TestAnErasureIsForcedWhileTheViewsAreAway: what the views know is not asked.
 func TestAnErasureIsForcedWhileTheViewsAreAway(t *testing.T) {
 	p := &pen{portal: newPortal(t, 2)}
-	s, err := serving.New(serving.Config{Views: away{}, Partitions: 2, Events: p, Now: p.clock})
+	s, err := serving.New(serving.Config{Views: away{}, Partitions: 2, Events: p, Now: p.clock, Access: keyed()})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -25,6 +25,7 @@ var (
 	errNotReady = errors.New("it has not been read yet what is published")
 	errBlind    = errors.New("it was not read for a while what is published")
 	errBusy     = errors.New("too many long windows are being read at once")
+	errNoAudit  = errors.New("this process keeps no audit, so nobody may act through it")
 )
 
 // An unavailable error is the view store's, not ours.
@@ -83,7 +84,7 @@ func answer[T any](v *T, err error) (*T, error) {
 		return nil, huma.Error404NotFound(err.Error())
 	case errors.Is(err, ErrRunning), errors.Is(err, ErrTaken):
 		return nil, huma.Error409Conflict(err.Error())
-	case errors.Is(err, errNoRuns), errors.Is(err, errNoErasure):
+	case errors.Is(err, errNoRuns), errors.Is(err, errNoErasure), errors.Is(err, errNoAudit):
 		return nil, huma.Error501NotImplemented(err.Error())
 	case errors.As(err, &down), errors.Is(err, errNotReady), errors.Is(err, errBlind), errors.Is(err, errBusy),
 		errors.Is(err, errExpired), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):

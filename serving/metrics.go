@@ -14,6 +14,7 @@ import (
 // metrics are the latencies by route, and on each scrape what the watcher saw.
 type metrics struct {
 	seconds *prometheus.HistogramVec
+	refused *prometheus.CounterVec
 	watcher *watcher
 
 	generation, age, lag, ready *prometheus.Desc
@@ -29,12 +30,15 @@ func newMetrics(r prometheus.Registerer, w *watcher) (*metrics, error) {
 			Name: "fernweh_serving_request_seconds", Help: "Time of an answer, waiting for speed included.",
 			Buckets: prometheus.ExponentialBuckets(0.00025, 2, 16), // to 8 s
 		}, []string{"route", "method", "code"}),
+		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "fernweh_serving_refused_total", Help: "Requests turned away, and acts whose end could not be kept, by reason.",
+		}, []string{"reason"}),
 		generation: desc("generation", "Batch run that answers are based on."),
 		age:        desc("age_seconds", "Time since what is answered of a partition last grew.", "partition"),
 		lag:        desc("lag_records", "Records of a partition that answers do not hold yet.", "partition"),
 		ready:      desc("ready", "1 if questions can be answered."),
 	}
-	for _, c := range []prometheus.Collector{m.seconds, m} {
+	for _, c := range []prometheus.Collector{m.seconds, m.refused, m} {
 		if err := r.Register(c); err != nil {
 			return nil, fmt.Errorf("register metrics of serving: %w", err)
 		}

@@ -109,6 +109,8 @@ type runOutput struct {
 	Body     schemas.Run
 }
 
+func (o *runOutput) ended() string { return fmt.Sprint("run ", o.Body.Number) }
+
 type runsInput struct {
 	Limit int `query:"limit" default:"20" minimum:"1" maximum:"1000" doc:"how many, the latest first"`
 }
@@ -205,6 +207,8 @@ type rebuildInput struct {
 
 type rebuildOutput struct{ Body schemas.Run }
 
+func (o *rebuildOutput) ended() string { return fmt.Sprint("run ", o.Body.Number) }
+
 // rebuild answers when the rebuild is done: whoever asks for one waits for it. It
 // ends with the request.
 func (s *Server) rebuild(ctx context.Context, in *rebuildInput) (*rebuildOutput, error) {
@@ -222,6 +226,8 @@ type rollbackInput struct {
 }
 
 type rollbackOutput struct{ Body schemas.Published }
+
+func (o *rollbackOutput) ended() string { return fmt.Sprint("generation ", o.Body.Current) }
 
 func (s *Server) rollback(ctx context.Context, in *rollbackInput) (*rollbackOutput, error) {
 	return answer(s.rollBack(ctx, in.Body.To))

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"time"
 
+	"fernweh/serving/access"
 	"fernweh/serving/dashboard"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -30,6 +31,7 @@ type Config struct {
 	Now        func() time.Time     // nil: time.Now
 	Timeout    time.Duration        // of one answer, waiting not counted; 0: 5 s
 	Registry   *prometheus.Registry // nil: one of its own
+	Access     Access
 }
 
 // defaultTimeout is far beyond what any answer takes, and short of what a person
@@ -44,6 +46,7 @@ type Server struct {
 	watcher *watcher
 	runner  *runner
 	windows chan struct{} // a token for each long window that may be read at once
+	guard   *guard
 	handler http.Handler
 }
 
@@ -72,6 +75,7 @@ func New(c Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.guard = newGuard(c.Access, c.Now, func(reason string) { m.refused.WithLabelValues(reason).Inc() })
 	s.handler = s.routes(m)
 	return s, nil
 }
@@ -94,7 +98,8 @@ func (s *Server) Run(ctx context.Context) error {
 // routes is the table of contents of what is answered.
 func (s *Server) routes(m *metrics) http.Handler {
 	r := chi.NewRouter()
-	r.Use(m.observe, http.NewCrossOriginProtection().Handler)
+	s.guard.routes = r
+	r.Use(m.observe, s.guard.screen)
 	r.NotFound(func(w http.ResponseWriter, r *http.Request) {
 		problem(w, http.StatusNotFound, "there is no "+r.URL.Path+"; what there is stands in /openapi.json")
 	})
@@ -117,37 +122,79 @@ func (s *Server) openAPI() huma.Config {
 		"each answer with the prefix of the log that it is the fold of."
 	c.DocsPath, c.SchemasPath, c.CreateHooks = "", "", nil
 	c.RejectUnknownQueryParameters = true
+	c.Components.SecuritySchemes = map[string]*huma.SecurityScheme{keyScheme: {
+		Type: "http", Scheme: "bearer", Description: "An administrator's key: asked for every act and, " +
+			"where other machines reach the server, for every answer that may name a person.",
+	}}
 	return c
 }
 
-// register binds every operation.
+// register binds every operation. One that is not public may name a person, one
+// that is no GET is an act.
 func (s *Server) register(api huma.API) {
-	op := func(method, path, id, summary string, errors ...int) huma.Operation {
-		return huma.Operation{
-			Method: method, Path: path, OperationID: id, Summary: summary, Errors: append(errors, 422, 500, 503),
-		}
+	api.UseMiddleware(s.guard.admit(api))
+	huma.Register(api, s.personal("/v1/visitors/{id}", "visitor", "A device, and how we know", 404), s.visitor)
+	huma.Register(api, s.personal("/v1/persons/{customer}", "person", "A customer's devices side by side", 404), s.person)
+	huma.Register(api, public("/v1/segments", "segments", "The segments of the model in force"), s.segments)
+	huma.Register(api, public("/v1/kpis", "kpis", "The portal's numbers in a window of time"), s.kpis)
+	huma.Register(api, public("/v1/runs", "runs", "Batch runs, the latest first"), s.runs)
+	huma.Register(api, public("/v1/runs/{number}", "run", "One batch run", 404), s.run)
+	huma.Register(api, public("/v1/status", "status", "What is published, and how far speed is"), s.status)
+	huma.Register(api, public("/v1/health/live", "live", "Whether the process answers"), s.live)
+	huma.Register(api, public("/v1/health/ready", "ready", "Whether questions can be answered"), s.ready)
+	s.registerActs(api)
+}
+
+// registerActs binds what changes something: each names in the audit what it is
+// done to before it is done.
+func (s *Server) registerActs(api huma.API) {
+	huma.Register(api, accepted(action("DELETE", "/v1/visitors/{id}", "erase-visitor", "Forget a device", 404, 501)),
+		acting(func(in *eraseVisitorInput) string { return access.Hash("device", in.ID) }, (*erasedOutput).ended, s.eraseVisitor))
+	huma.Register(api, accepted(action("DELETE", "/v1/persons/{customer}", "erase-person", "Forget a customer on every device", 404, 501)),
+		acting(func(in *erasePersonInput) string { return access.Hash("customer", in.Customer) }, (*erasedOutput).ended, s.erasePerson))
+	huma.Register(api, accepted(action("POST", "/v1/runs", "start-run", "Start a batch run", 409, 501)),
+		acting(func(*struct{}) string { return "" }, (*runOutput).ended, s.startRun))
+	huma.Register(api, action("POST", "/v1/rebuilds", "rebuild", "Make another set of views from the archive and the log", 409, 501),
+		acting(func(in *rebuildInput) string { return "views " + in.Body.Views }, (*rebuildOutput).ended, s.rebuild))
+	huma.Register(api, action("POST", "/v1/generations/rollback", "rollback", "Publish an older generation again", 409, 501),
+		acting(func(in *rollbackInput) string { return fmt.Sprint("generation ", in.Body.To) }, (*rollbackOutput).ended, s.rollback))
+}
+
+func operation(method, path, id, summary string, errors ...int) huma.Operation {
+	return huma.Operation{
+		Method: method, Path: path, OperationID: id, Summary: summary, Errors: append(errors, 421, 422, 500, 503),
 	}
-	huma.Register(api, op("GET", "/v1/visitors/{id}", "visitor", "A device, and how we know", 404), s.visitor)
-	huma.Register(api, op("GET", "/v1/persons/{customer}", "person", "A customer's devices side by side", 404), s.person)
-	erase := func(path, id, summary string) huma.Operation {
-		o := op("DELETE", path, id, summary, 404, 501)
-		o.DefaultStatus = http.StatusAccepted
-		return o
+}
+
+// public is a read whose answer names no person: it never asks for a key.
+func public(path, id, summary string, errors ...int) huma.Operation {
+	o := operation(http.MethodGet, path, id, summary, errors...)
+	o.Metadata = map[string]any{open: true}
+	o.Security = []map[string][]string{}
+	return o
+}
+
+// personal is a read that may name a person.
+func (s *Server) personal(path, id, summary string, errors ...int) huma.Operation {
+	o := operation(http.MethodGet, path, id, summary, append(errors, 401, 429)...)
+	o.Security = []map[string][]string{{keyScheme: {}}}
+	if !s.config.Access.Exposed {
+		o.Security = append(o.Security, map[string][]string{}) // or none
 	}
-	huma.Register(api, erase("/v1/visitors/{id}", "erase-visitor", "Forget a device"), s.eraseVisitor)
-	huma.Register(api, erase("/v1/persons/{customer}", "erase-person", "Forget a customer on every device"), s.erasePerson)
-	huma.Register(api, op("GET", "/v1/segments", "segments", "The segments of the model in force"), s.segments)
-	huma.Register(api, op("GET", "/v1/kpis", "kpis", "The portal's numbers in a window of time"), s.kpis)
-	huma.Register(api, op("GET", "/v1/runs", "runs", "Batch runs, the latest first"), s.runs)
-	huma.Register(api, op("GET", "/v1/runs/{number}", "run", "One batch run", 404), s.run)
-	start := op("POST", "/v1/runs", "start-run", "Start a batch run", 409, 501)
-	start.DefaultStatus = http.StatusAccepted
-	huma.Register(api, start, s.startRun)
-	huma.Register(api, op("POST", "/v1/rebuilds", "rebuild", "Make another set of views from the archive and the log", 409, 501), s.rebuild)
-	huma.Register(api, op("POST", "/v1/generations/rollback", "rollback", "Publish an older generation again", 409, 501), s.rollback)
-	huma.Register(api, op("GET", "/v1/status", "status", "What is published, and how far speed is"), s.status)
-	huma.Register(api, op("GET", "/v1/health/live", "live", "Whether the process answers"), s.live)
-	huma.Register(api, op("GET", "/v1/health/ready", "ready", "Whether questions can be answered"), s.ready)
+	return o
+}
+
+// action is an operation that changes something.
+func action(method, path, id, summary string, errors ...int) huma.Operation {
+	o := operation(method, path, id, summary, append(errors, 401, 403, 429)...)
+	o.Security = []map[string][]string{{keyScheme: {}}}
+	return o
+}
+
+// accepted is an operation that is answered before it has come to its end.
+func accepted(o huma.Operation) huma.Operation {
+	o.DefaultStatus = http.StatusAccepted
+	return o
 }
 
 // problem writes an error of the router in the API's shape.

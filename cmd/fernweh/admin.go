@@ -29,17 +29,23 @@ func (s *stack) with(parts ...part) part {
 		if err != nil {
 			return err
 		}
-		return together(ctx, append(parts, door(doors[0], s.admin()))...)
+		return together(ctx, append(parts, doorOf(doors[0], s.admin()))...)
 	}
 }
 
-func (s *stack) admin() http.Handler {
+// scrapeLimit is more than any of its answers takes, also to a slow reader.
+const scrapeLimit = 30 * time.Second
+
+func (s *stack) admin() *http.Server {
 	fine := func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") }
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", fine)
 	mux.HandleFunc("GET /readyz", s.readyz)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(s.metrics, promhttp.HandlerOpts{}))
-	return mux
+	return &http.Server{
+		Handler: s.config.Hosts.Guard(mux), ReadTimeout: healthPatience, WriteTimeout: scrapeLimit, IdleTimeout: time.Minute,
+		MaxHeaderBytes: 64 << 10,
+	}
 }
 
 // readyz says whether the layers of this process can do their work, and what they

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -16,17 +17,31 @@ import (
 )
 
 // An asker talks to the API of the process that has the data directory.
-type asker struct{ api string }
+type asker struct {
+	api    string
+	key    string // empty: the owner's door asks for none
+	client *http.Client
+}
 
 var noteOf = regexp.MustCompile(regexp.QuoteMeta(notePrefix) + `([^\s,]+)`)
 
-// askerOf finds the API in what the lock says.
-func askerOf(locked error) (asker, error) {
+// askerOf finds the API in what the lock says. With a key it asks there, without
+// one at the owner's socket, where that is open.
+func askerOf(ctx context.Context, c *config, locked error) (asker, error) {
 	m := noteOf.FindStringSubmatch(locked.Error())
 	if m == nil {
 		return asker{}, locked
 	}
-	return asker{"http://" + m[1]}, nil
+	a := asker{"http://" + m[1], c.Serve.Key, http.DefaultClient}
+	dial := func(ctx context.Context, _, _ string) (net.Conn, error) { return dialSocket(ctx, c.accessFolder()) }
+	if a.key != "" {
+		return a, nil
+	}
+	if conn, err := dial(ctx, "", ""); err == nil {
+		a.client = &http.Client{Transport: &http.Transport{DialContext: dial}}
+		return a, conn.Close()
+	}
+	return a, nil
 }
 
 // call sends one request and decodes its answer.
@@ -44,7 +59,10 @@ func (a asker) call(ctx context.Context, method, path string, in, out any) error
 		return err
 	}
 	r.Header.Set("Content-Type", "application/json")
-	resp, err := http.DefaultClient.Do(r)
+	if a.key != "" {
+		r.Header.Set("Authorization", "Bearer "+a.key)
+	}
+	resp, err := a.client.Do(r)
 	if err != nil {
 		return err
 	}
@@ -52,6 +70,9 @@ func (a asker) call(ctx context.Context, method, path string, in, out any) error
 	b, err := io.ReadAll(resp.Body)
 	if err != nil {
 		return fmt.Errorf("%s %s: %w", method, r.URL, err)
+	}
+	if resp.StatusCode == http.StatusUnauthorized && a.key == "" {
+		return fmt.Errorf("%s %s: that process asks for an administrator's key: FERNWEH_ADMIN_KEY, or admin-key-file", method, r.URL.Path)
 	}
 	if resp.StatusCode >= 300 {
 		return fmt.Errorf("%s %s: %s: %s", method, r.URL, resp.Status, bytes.TrimSpace(b))
@@ -63,8 +84,8 @@ func (a asker) call(ctx context.Context, method, path string, in, out any) error
 }
 
 // askRun lets the other process do the run and shows how it goes.
-func askRun(ctx context.Context, _ *config, locked error, to console) error {
-	a, err := askerOf(locked)
+func askRun(ctx context.Context, c *config, locked error, to console) error {
+	a, err := askerOf(ctx, c, locked)
 	if err != nil {
 		return err
 	}
@@ -95,7 +116,7 @@ func askRun(ctx context.Context, _ *config, locked error, to console) error {
 // askRebuild lets the other process do the rebuild, which is the one that has the
 // stores.
 func askRebuild(ctx context.Context, c *config, locked error, to console) error {
-	a, err := askerOf(locked)
+	a, err := askerOf(ctx, c, locked)
 	if err != nil {
 		return err
 	}
@@ -111,7 +132,7 @@ func askRebuild(ctx context.Context, c *config, locked error, to console) error 
 
 // askErase lets the other process write the erasure.
 func askErase(ctx context.Context, c *config, locked error, to console) error {
-	a, err := askerOf(locked)
+	a, err := askerOf(ctx, c, locked)
 	if err != nil {
 		return err
 	}
@@ -130,8 +151,8 @@ func askErase(ctx context.Context, c *config, locked error, to console) error {
 	return nil
 }
 
-func askHistory(ctx context.Context, _ *config, locked error, to console) error {
-	a, err := askerOf(locked)
+func askHistory(ctx context.Context, c *config, locked error, to console) error {
+	a, err := askerOf(ctx, c, locked)
 	if err != nil {
 		return err
 	}
@@ -145,8 +166,8 @@ func askHistory(ctx context.Context, _ *config, locked error, to console) error 
 	return nil
 }
 
-func askRollback(ctx context.Context, locked error, generation int64, to console) error {
-	a, err := askerOf(locked)
+func askRollback(ctx context.Context, c *config, locked error, generation int64, to console) error {
+	a, err := askerOf(ctx, c, locked)
 	if err != nil {
 		return err
 	}

@@ -70,13 +70,15 @@ func batchRun(ctx context.Context, s *stack, to console) error {
 	defer cancel()
 	return together(ctx, s.archive(layer), func(ctx context.Context) error {
 		defer cancel()
-		p := newProgress(to.log)
-		run, err := layer.Run(ctx, p.show)
-		p.end(run)
-		if err == nil {
-			fmt.Fprintf(to.out, "generation %d is published\n", run.Number)
-		}
-		return err
+		return s.acting("start-run", "", func() (string, error) {
+			p := newProgress(to.log)
+			run, err := layer.Run(ctx, p.show)
+			p.end(run)
+			if err == nil {
+				fmt.Fprintf(to.out, "generation %d is published\n", run.Number)
+			}
+			return fmt.Sprint("run ", run.Number), err
+		})
 	})
 }
 
@@ -95,14 +97,15 @@ func rollbackTask(generation int64) task {
 	return task{
 		needViews,
 		func(ctx context.Context, s *stack, to console) error {
-			if err := s.batch().Rollback(ctx, generation); err != nil {
-				return err
+			target := fmt.Sprint("generation ", generation)
+			err := s.acting("rollback", target, func() (string, error) { return target, s.batch().Rollback(ctx, generation) })
+			if err == nil {
+				fmt.Fprintf(to.out, "generation %d is published again\n", generation)
 			}
-			fmt.Fprintf(to.out, "generation %d is published again\n", generation)
-			return nil
+			return err
 		},
 		func(ctx context.Context, c *config, locked error, to console) error {
-			return askRollback(ctx, locked, generation, to)
+			return askRollback(ctx, c, locked, generation, to)
 		},
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"fernweh/infra/kafka"
+	"fernweh/serving/access"
 )
 
 // A config is every setting in force.
@@ -23,6 +24,7 @@ type config struct {
 	LogLevel slog.Level
 	Views    string // name of the set of tables and indices
 	Admin    string // where this process tells how it is; empty: nowhere
+	Hosts    access.Hosts
 	Log      logConfig
 	HBase    hbaseConfig
 	Elastic  elasticConfig
@@ -111,9 +113,11 @@ type batchConfig struct {
 	Quiet       [2]clock      // no run is tried again from the first to the second; equal: always
 }
 
-// A serveConfig is where answers are given.
+// A serveConfig is where answers are given, and to whom.
 type serveConfig struct {
 	Addr string
+	Keys map[string]digest // administrators' keys by name, besides those of the data directory
+	Key  string            // of who asks a running process from the command line
 }
 
 // An eraseConfig is who is to be forgotten.
@@ -148,7 +152,10 @@ const demoKey = "2a97516c354b68848cdbd8f54a226a0a55b21ed138e207ad6c5cbb9c00aa5ae
 const (
 	layers    = "up ingest speed archive batch index serve rebuild erase repair"
 	clients   = "simulate replay"
-	all       = layers + " " + clients
+	all       = layers + " " + clients + " key"
+	keeping   = layers + " key"
+	asking    = "batch rebuild erase"
+	serving   = "up serve"
 	ingesting = "up ingest"
 	speeding  = "up speed"
 	archiving = "up archive batch rebuild"
@@ -178,7 +185,7 @@ func (c *config) settings() []setting {
 		{"config", "", "YAML file of settings; flags and environment go before it", text(&c.File), all},
 		{"log-level", "info", "least level that is logged", level(&c.LogLevel), all},
 		{"timezone", "Europe/Berlin", "the portal's time zone: days of reports, hours of the schedule", zone(&c.Zone), timed},
-		{"data-dir", "data", "directory of everything durable that this process keeps itself", filled(&c.DataDir), layers},
+		{"data-dir", "data", "directory of everything durable that this process keeps itself", filled(&c.DataDir), keeping},
 
 		{"real", "false", "take the servers that make servers-up starts, and a data directory beside the embedded one's",
 			yesNo(&c.Real), layers},
@@ -186,8 +193,10 @@ func (c *config) settings() []setting {
 			viewsName(&c.Views), viewing},
 		{"admin-addr", "", "where this process answers /healthz, /readyz and /metrics; empty: nowhere",
 			addressOrNone(&c.Admin), layers},
+		{"allowed-hosts", "", "hosts by which other machines ask serve-addr and admin-addr, besides their own addresses; of any other there is no answer",
+			hosts(&c.Hosts), layers},
 
-		{"kafka-brokers", "", "Kafka to take as the log; empty: the broker in this process", brokers(&c.Log.Brokers), layers},
+		{"kafka-brokers", "", "Kafka to take as the log; empty: the broker in this process", brokers(&c.Log.Brokers), keeping},
 		{"broker-port", "0", "port of the broker in this process on 127.0.0.1; 0: any free one", whole(&c.Log.BrokerPort, 0, 65535), layers},
 		{"partitions", "8", "partitions of the event topic, fixed for its life: the degree to which speed can be spread",
 			whole(&c.Log.Partitions, 1, 1024), layers},
@@ -257,6 +266,11 @@ func (c *config) settings() []setting {
 			clockSpan(&c.Batch.Quiet), batching},
 
 		{"serve-addr", "127.0.0.1:8081", "where the API and the operators' page answer", address(&c.Serve.Addr), answering},
+		{"serve-admin-keys", "", "who may erase, run and roll back, and read of persons from other machines: the SHA-256 of each administrator's key by name, besides those that fernweh key new keeps in data-dir",
+			keyDigests(&c.Serve.Keys), serving},
+		{"admin-key", "", "administrator's key to ask a running process with; better in the environment or a file: others see a command line. Empty: the socket in data-dir, which only its owner opens",
+			secret(adminKey(&c.Serve.Key)), asking},
+		{"admin-key-file", "", "file with that key", secretFile(&c.Serve.Key), asking},
 
 		{"device", "", "device to forget", text(&c.Erase.Device), erasing},
 		{"customer", "", "customer number to forget on every device", text(&c.Erase.Customer), erasing},
@@ -283,6 +297,9 @@ func (c *config) check(command string) error {
 		errs = append(errs, c.checkIngest())
 	}
 	errs = append(errs, c.checkLog())
+	if concerns(asking, command) && c.Serve.Key != "" && !access.IsKey(c.Serve.Key) {
+		errs = append(errs, errors.New("admin-key: that is no administrator's key: want fwk_ and 43 letters or digits, as fernweh key new NAME prints it"))
+	}
 	if command == "erase" && (c.Erase.Device == "") == (c.Erase.Customer == "") {
 		errs = append(errs, errors.New("erase needs either --device or --customer"))
 	}

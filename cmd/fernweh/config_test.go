@@ -3,12 +3,15 @@ package main
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"fernweh/serving/access"
 )
 
 // call runs the program as a shell would, with nothing else in its environment.
@@ -316,4 +319,18 @@ func FuzzSize(f *testing.F) {
 			t.Errorf("%q is %d bytes, written as %q, read as %d", text, n, formatSize(n), again)
 		}
 	})
+}
+
+func TestKeysAreNotShown(t *testing.T) {
+	key := access.NewKey()
+	digest := fmt.Sprintf("%x", access.DigestOf(key))
+	out, log, err := call([]string{"FERNWEH_SERVE_ADMIN_KEYS=anna=" + digest, "FERNWEH_ADMIN_KEY=" + key}, "config")
+	if err != nil || strings.Contains(out+log, digest) || strings.Contains(out+log, key) || !strings.Contains(out, "anna=***") {
+		t.Errorf("got %v: %s %s, want the name of the key, and neither key nor digest", err, out, log)
+	}
+	for _, bad := range []string{"anna", "anna=abab", "../anna=" + digest, "a=" + digest + ",a=" + digest} {
+		if _, _, err := call([]string{"FERNWEH_SERVE_ADMIN_KEYS=" + bad}, "config"); exitCode(err) != 2 || strings.Contains(err.Error(), digest) {
+			t.Errorf("serve-admin-keys %q: got %v, want it refused without its digest", bad, err)
+		}
+	}
 }

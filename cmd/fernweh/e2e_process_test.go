@@ -19,6 +19,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"fernweh/serving/access"
 )
 
 // The end-to-end tests run the program itself, as it is installed: another
@@ -75,6 +77,7 @@ type portal struct {
 	dir   string
 	doors [2]string // of the collector and of the API, the same after each start
 	args  []string
+	key   string   // the administrator's
 	wrap  []string // a command to run the program by; empty: none
 
 	process *exec.Cmd
@@ -110,9 +113,10 @@ func newPortal(t *testing.T, args ...string) *portal {
 	t.Parallel()
 	seats <- struct{}{}
 	t.Cleanup(func() { <-seats })
-	p := &portal{T: t, dir: filepath.Join(t.TempDir(), "data"), doors: [2]string{door(t), door(t)}}
+	p := &portal{T: t, dir: filepath.Join(t.TempDir(), "data"), doors: [2]string{door(t), door(t)}, key: access.NewKey()}
 	p.args = append([]string{"up", "--data-dir", p.dir, "--ingest-addr", p.doors[0], "--serve-addr", p.doors[1],
-		"--partitions", fmt.Sprint(partitions), "--batch-schedule", "", "--log-level", "warn"}, args...)
+		"--partitions", fmt.Sprint(partitions), "--batch-schedule", "", "--log-level", "warn",
+		"--serve-admin-keys", fmt.Sprintf("test=%x", access.DigestOf(p.key))}, args...)
 	t.Cleanup(func() {
 		p.kill()
 		if t.Failed() && p.said != nil {
@@ -278,7 +282,9 @@ func send(method, url string, body []byte, header http.Header) ([]byte, http.Hea
 
 // ask asks the API.
 func (p *portal) ask(method, path string, body []byte) ([]byte, error) {
-	b, _, err := send(method, "http://"+p.doors[1]+path, body, http.Header{"Content-Type": {"application/json"}})
+	b, _, err := send(method, "http://"+p.doors[1]+path, body, http.Header{
+		"Content-Type": {"application/json"}, "Authorization": {"Bearer " + p.key},
+	})
 	return b, err
 }
 

@@ -10,6 +10,7 @@ import (
 	"fernweh/infra/embedded"
 	"fernweh/schemas"
 	serve "fernweh/serving"
+	"fernweh/serving/access"
 )
 
 // runErase writes erasures into the log; the layers follow it.
@@ -25,10 +26,17 @@ func runErase(ctx context.Context, c *config, to console) error {
 	if err != nil {
 		return err
 	}
-	erased, err := s.erase(ctx)
-	if err == nil {
-		printErased(to.out, erased)
+	act, target := "erase-visitor", access.Hash("device", c.Erase.Device)
+	if c.Erase.Customer != "" {
+		act, target = "erase-person", access.Hash("customer", c.Erase.Customer)
 	}
+	err = s.acting(act, target, func() (string, error) {
+		erased, err := s.erase(ctx)
+		if err == nil {
+			printErased(to.out, erased)
+		}
+		return fmt.Sprintf("%d devices", erased.Devices), err
+	})
 	return errors.Join(err, s.close())
 }
 

@@ -53,10 +53,14 @@ var onPortal = map[string][]struct {
 	"up":     {{set: true, settings: []string{"--ingest-addr=127.0.0.1:0", "--serve-addr=127.0.0.1:0"}}},
 	"ingest": {{portal: true, settings: []string{"--ingest-addr=127.0.0.1:0"}}},
 	"speed":  {{portal: true, set: true}}, "archive": {{portal: true}}, "index": {{portal: true, set: true}},
-	"serve":    {{portal: true, set: true, settings: []string{"--serve-addr=127.0.0.1:0"}}},
-	"rebuild":  {{portal: true}},
-	"erase":    {{portal: true, set: true, settings: []string{"--device=phone"}}, {portal: true, settings: []string{"--device=phone", "--force"}}},
-	"batch":    {{portal: true, set: true}, {args: []string{"run"}, portal: true, set: true}, {args: []string{"history"}, portal: true, set: true}, {args: []string{"rollback", "1"}, portal: true, set: true}},
+	"serve":   {{portal: true, set: true, settings: []string{"--serve-addr=127.0.0.1:0"}}},
+	"rebuild": {{portal: true}},
+	"erase":   {{portal: true, set: true, settings: []string{"--device=phone"}}, {portal: true, settings: []string{"--device=phone", "--force"}}},
+	"batch":   {{portal: true, set: true}, {args: []string{"run"}, portal: true, set: true}, {args: []string{"history"}, portal: true, set: true}, {args: []string{"rollback", "1"}, portal: true, set: true}},
+	"key": {
+		{args: []string{"new", "anna"}, portal: true}, {args: []string{"list"}, portal: true}, {args: []string{"remove", "anna"}, portal: true},
+	},
+	"repair":   {{portal: true}},
 	"simulate": nil, "replay": nil, "config": nil, "health": nil, "version": nil,
 }
 

@@ -18,6 +18,7 @@ import (
 	_ "time/tzdata" // half a megabyte, so that zones are known on a machine without them
 
 	"fernweh/batch"
+	"fernweh/serving/access"
 )
 
 // A kind is what a setting may be: set parses and keeps it, or says what would
@@ -357,6 +358,45 @@ func digests(to *map[string]digest) kind {
 		return nil
 	}
 	return kind{noun: "source=sha256,...", set: set, mask: maskDigests}
+}
+
+// keyDigests is name=sha256,... of administrators' keys; empty is none.
+func keyDigests(to *map[string]digest) kind {
+	k := digests(to)
+	set := func(s string) error {
+		if strings.TrimSpace(s) == "" {
+			return nil
+		}
+		if err := k.set(s); err != nil {
+			return err
+		}
+		for name := range *to {
+			if err := access.CheckName(name); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	return kind{noun: "name=sha256,...", set: set, mask: maskDigests}
+}
+
+// adminKey is an administrator's key; empty is none. It is checked where it is
+// used, together with that of a file.
+func adminKey(to *string) kind {
+	return kind{noun: "key", set: func(s string) error {
+		if s != "" {
+			*to = s
+		}
+		return nil
+	}}
+}
+
+// hosts are names or addresses without a port; empty is none.
+func hosts(to *access.Hosts) kind {
+	return kind{noun: "host,...", set: func(s string) (err error) {
+		*to, err = access.NewHosts(splitList(s)...)
+		return err
+	}}
 }
 
 func maskDigests(s string) string {

@@ -193,22 +193,3 @@ func (r runs) Run(ctx context.Context, progress func(schemas.Run)) (schemas.Run,
 	}
 	return run, err
 }
-
-// serve answers the website and the operators. The batch layer is nil where no run can be
-// asked for.
-func (s *stack) serve(l net.Listener, b *batch.Layer) part {
-	return func(ctx context.Context) error {
-		c := serve.Config{
-			Views: s.views, Partitions: s.config.Log.Partitions, Log: s.tail, Events: s.producer, Version: thisBuild().Version, Registry: s.metrics,
-			Health: s.health,
-		}
-		if b != nil {
-			c.Runs, c.Rebuild = runs{b}, s.rebuild
-		}
-		server, err := serve.New(c)
-		if err != nil {
-			return err
-		}
-		return together(ctx, s.borne("views", server.Run), door(l, server.Handler()))
-	}
-}

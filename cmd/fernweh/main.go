@@ -48,6 +48,7 @@ func commands() []command {
 		{"rebuild", "", "make the set of views and documents that --views names, from the archive and the log alone", runRebuild},
 		{"erase", "", "forget a device, or a customer on every device", runErase},
 		{"repair", "", "bring events that lie in a wrong partition to their device's", runRepair},
+		{"key", "new NAME | list | remove NAME | print NAME", "make, list and take away administrators' keys", runKey},
 		{"simulate", "", "send the events of a simulated portal to a collector", runSimulate},
 		{"replay", "FILE...", "send recorded behaviour to a collector", runReplay},
 		{"config", "", "print every setting in force and where it came from", runConfig},

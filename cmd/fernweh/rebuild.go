@@ -33,13 +33,15 @@ func rebuildHere(ctx context.Context, s *stack, to console) error {
 	defer cancel()
 	return together(ctx, s.archive(s.batch()), func(ctx context.Context) error {
 		defer cancel()
-		p := newProgress(to.log)
-		run, err := s.rebuilt(ctx, p.show)
-		p.end(run)
-		if err == nil {
-			printRebuilt(to.out, run, s.config.Views)
-		}
-		return err
+		return s.acting("rebuild", "views "+s.config.Views, func() (string, error) {
+			p := newProgress(to.log)
+			run, err := s.rebuilt(ctx, p.show)
+			p.end(run)
+			if err == nil {
+				printRebuilt(to.out, run, s.config.Views)
+			}
+			return fmt.Sprint("run ", run.Number), err
+		})
 	})
 }
 

@@ -30,7 +30,11 @@ func runRepair(ctx context.Context, c *config, to console) error {
 		},
 		dry: c.Repair.Dry,
 	}
-	err = r.run()
+	if c.Repair.Dry {
+		err = r.run()
+	} else {
+		err = s.acting("repair", "", func() (string, error) { return "", r.run() })
+	}
 	r.print(to.out)
 	return errors.Join(err, s.close())
 }

@@ -48,6 +48,7 @@ type stack struct {
 	health    *layer.Health // of this process
 
 	needs      need           // what the command needs, and may make
+	alone      bool           // the data directory is this process's own
 	rebuilding sync.Mutex     // held while another set of views is made
 	closers    []func() error // in the order of opening
 }
@@ -121,6 +122,7 @@ func (s *stack) lock(note string, needs need) error {
 		return err
 	}
 	s.closers = append(s.closers, unlock)
+	s.alone = dir == c.DataDir
 	return nil
 }
 

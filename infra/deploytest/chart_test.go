@@ -31,7 +31,8 @@ const chart = "../helm/fernweh"
 // hash is what a write key looks like.
 var hash = strings.Repeat("ab", 32)
 
-// least is the values that have no default: whom to speak to, and who may send.
+// least is the values that have no default: whom to speak to, who may send, and who
+// may act.
 func least() map[string]any {
 	return map[string]any{
 		"image":   map[string]any{"repository": "portal/fernweh"},
@@ -39,6 +40,7 @@ func least() map[string]any {
 		"hbase":   map[string]any{"quorum": []any{"zookeeper.hbase:2181"}},
 		"elastic": map[string]any{"urls": []any{"https://elastic.search:9200"}},
 		"ingest":  map[string]any{"writeKeys": map[string]any{"web": hash}},
+		"serve":   map[string]any{"adminKeys": map[string]any{"admin": hash}},
 	}
 }
 
@@ -138,7 +140,7 @@ func shapes(t *testing.T) map[string]map[string]any {
 		"all day":          with(t, "{hours: {enabled: false}}"),
 		"open at night":    with(t, `{hours: {open: "18:00", close: "06:30"}}`),
 		"one node":         with(t, "{archive: {storage: {accessMode: ReadWriteOnce, existingClaim: old}}}"),
-		"keys in a secret": with(t, "{ingest: {writeKeys: null, writeKeysSecret: keys}}"),
+		"keys in a secret": with(t, "{ingest: {writeKeys: null, writeKeysSecret: keys}, serve: {adminKeys: null, adminKeysSecret: keys, hosts: [portal.example.com]}}"),
 		"an API key":       with(t, "{elastic: {existingSecret: elastic-login, login: api-key}}"),
 		"nothing guarded":  with(t, "{networkPolicy: {enabled: false}, disruptionBudget: {enabled: false}}"),
 	}
@@ -250,6 +252,10 @@ func TestWrongValuesAreRefused(t *testing.T) {
 		{"an hour without quotes", `{hours: {open: 36000}}`, "hours/open"},
 		{"a write key in clear", "{ingest: {writeKeys: {web: secret}}}", "writeKeys/web"},
 		{"nobody may send", "{ingest: {writeKeys: null}}", "nobody could send"},
+		{"an administrator's key in clear", "{serve: {adminKeys: {admin: secret}}}", "adminKeys/admin"},
+		{"nobody may act", "{serve: {adminKeys: null}}", "without an administrator's key"},
+		{"two places for administrators' keys", "{serve: {adminKeysSecret: keys}}", "which is it"},
+		{"a host with its scheme", "{serve: {hosts: ['https://portal.example.com']}}", "serve/hosts"},
 		{"two places for write keys", "{ingest: {writeKeysSecret: keys}}", "which is it"},
 		{"no broker", "{kafka: {brokers: []}}", "kafka.brokers"},
 		{"a broker without port", "{kafka: {brokers: [kafka]}}", "kafka/brokers/0"},
@@ -527,6 +533,8 @@ func takes(t *testing.T, where, file string, c corev1.Container) {
 			value = file
 		case e.Name == "FERNWEH_INGEST_WRITE_KEYS" && e.ValueFrom != nil:
 			value = "web=" + hash
+		case e.Name == "FERNWEH_SERVE_ADMIN_KEYS" && e.ValueFrom != nil:
+			value = "admin=" + hash
 		case e.ValueFrom != nil:
 			value = "portal"
 		}

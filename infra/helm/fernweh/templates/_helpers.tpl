@@ -34,7 +34,10 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 {{/* The settings of the program, as the file that FERNWEH_CONFIG names. */}}
 {{- define "fernweh.settings" -}}
 {{- $v := .Values -}}
+{{- $serve := printf "%s-serve" (include "fernweh.name" .) -}}
+{{- $within := printf "%s.%s" $serve .Release.Namespace -}}
 {{- $s := dict
+  "allowed-hosts" (join "," (concat (list $serve $within (printf "%s.svc" $within) (printf "%s.svc.cluster.local" $within)) $v.serve.hosts))
   "log-level" $v.logLevel "timezone" $v.timezone "data-dir" "/data" "views" $v.views
   "admin-addr" "0.0.0.0:9464" "serve-addr" "0.0.0.0:8081"
   "kafka-brokers" (required "kafka.brokers: at least one host:port" (join "," $v.kafka.brokers))
