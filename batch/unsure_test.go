@@ -17,9 +17,10 @@ import (
 type lossy struct {
 	batch.Views
 	key     schemas.Key
-	asked   int // calls that never come to the store
-	answers int // calls that do, and whose answers never come back
-	then    func()
+	asked   int    // calls that never come to the store
+	answers int    // calls that do, and whose answers never come back
+	then    func() // after an answer was lost
+	instead func() // of a call that was lost
 }
 
 var errLost = errors.New("the connection broke")
@@ -29,6 +30,9 @@ func (l *lossy) CompareAndSet(ctx context.Context, k schemas.Key, column string,
 	case k != l.key:
 	case l.asked > 0:
 		l.asked--
+		if l.instead != nil {
+			l.instead()
+		}
 		return false, errLost
 	case l.answers > 0:
 		l.answers--
@@ -74,6 +78,20 @@ func TestAnUnsureSwitchIsLookedUp(t *testing.T) {
 				p.run() // and the lease is free
 			})
 		}
+	}
+}
+
+// TestALeaseThatAnotherHasTakenIsNotOurs: between the lost call and the look another
+// process was faster.
+func TestALeaseThatAnotherHasTakenIsNotOurs(t *testing.T) {
+	p := newPortal(t)
+	p.visit(1, 30)
+	other := *p.Layer
+	other.Holder = "another"
+	p.Layer.Views = &lossy{Views: p.views, key: schemas.KeyLease, asked: 1, instead: func() { other.Hold(t) }}
+	var busy *batch.Busy
+	if run, err := p.Layer.Run(t.Context(), nil); !errors.As(err, &busy) || run.Number != 0 {
+		t.Errorf("run %+v, %v, want that the lease is another's", run, err)
 	}
 }
 

@@ -10,7 +10,7 @@ const (
 // table is every mistake.
 func table() []mutant {
 	var all []mutant
-	for _, part := range [][]mutant{filterMutants(), actionMutants(), historyMutants(), countMutants(), measureMutants(), featureMutants(), codecMutants()} {
+	for _, part := range [][]mutant{filterMutants(), actionMutants(), historyMutants(), countMutants(), measureMutants(), featureMutants(), codecMutants(), runMutants()} {
 		all = append(all, part...)
 	}
 	return all
