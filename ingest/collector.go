@@ -112,6 +112,7 @@ type Collector struct {
 	handler  http.Handler
 	refused  atomic.Bool // a spool refused the last append: it is logged once
 
+	refusal    chan struct{}         // a token after a refusal
 	prepared   atomic.Bool           // the log is as it should be
 	unprepared atomic.Pointer[error] // why not, as said last; nil: not asked yet
 }
@@ -135,7 +136,7 @@ func New(cfg Config, log Log, letters DeadLetters) (*Collector, error) {
 	or(&cfg.Spool.MaxBytes, 1<<30)
 	or(&cfg.Limits.LetterBytes, max(cfg.Spool.MaxBytes/16, 1<<20))
 	c := &Collector{
-		cfg: cfg, log: log, letters: letters, keys: keys,
+		cfg: cfg, log: log, letters: letters, keys: keys, refusal: make(chan struct{}, 1),
 		memory: newMemory(cfg.Limits.InFlightBytes), keyless: newMemory(cfg.Limits.InFlightBytes / 8),
 	}
 	c.prepared.Store(cfg.Prepare == nil)

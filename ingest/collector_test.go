@@ -449,6 +449,26 @@ func TestLogThatHangsIsAnOutage(t *testing.T) {
 	})
 }
 
+// TestHealthAfterAFullDisk: when there is room again it says so, though nobody
+// has come since he was refused.
+func TestHealthAfterAFullDisk(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &disk{durable: map[string]int64{}}
+		k := &kafka{fail: away}
+		var r told
+		c := start(t, k, func(cfg *ingest.Config) { cfg.Spool.Create, cfg.Health = d.create, &r })
+		stop := run(t, c)
+		d.set(true)
+		want(t, "refused", post(t, c, page("a", "1")).status, 429)
+		time.Sleep(time.Hour)
+		want(t, "while it is full", strings.Contains(r.String(), "collector door:down") && strings.Contains(health(c), "refusing"), true)
+		d.set(false)
+		time.Sleep(time.Second)
+		want(t, "when there is room", says(r.String(), strings.Contains(health(c), `"status":"ok"`)), "map[] true")
+		stop()
+	})
+}
+
 func TestClientThatHangsUpIsNoOutage(t *testing.T) {
 	k := new(kafka)
 	ctx, cancel := context.WithCancel(t.Context())

@@ -171,9 +171,13 @@ func (c *Collector) spoolAll(l *lane, records []spool.Record) error {
 	if !c.refused.Swap(true) {
 		c.cfg.Logger.Error("spool takes nothing, clients are asked to wait", "of", l.name, "error", err)
 	}
+	select {
+	case c.refusal <- struct{}{}:
+	default: // it is known
+	}
 	why := fmt.Errorf("neither the log nor the spool takes its events: %w", err)
 	c.limited(l.name, why)
-	if st := c.stats(); !errors.Is(err, spool.ErrFull) || len(c.lanes) == 1 || st.Bytes > st.Limit/10*9 {
+	if st := c.stats(); !errors.Is(err, spool.ErrFull) || len(c.lanes) == 1 || st.Bytes > nearlyFull(st.Limit) {
 		c.down(doorComponent, why) // what has stopped it would stop every other
 	}
 	return &refusal{http.StatusTooManyRequests, "neither the log nor the spool takes events of " + l.name + " now"}

@@ -22,9 +22,18 @@ const drainPatience = 30 * time.Second
 // Run prepares the log, and then drains each lane's spool whenever something is
 // in it, until ctx is done or a spool can't be read.
 func (c *Collector) Run(ctx context.Context) error {
-	if !c.prepare(ctx) {
-		return nil
-	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return c.keepProbing(ctx) })
+	g.Go(func() error {
+		if !c.prepare(ctx) {
+			return nil
+		}
+		return c.drainAll(ctx)
+	})
+	return g.Wait()
+}
+
+func (c *Collector) drainAll(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	for _, l := range append(c.lanes[:len(c.lanes):len(c.lanes)], c.deadLane) {
 		g.Go(func() error { return c.keepDraining(ctx, l) })

@@ -180,8 +180,8 @@ func (w *world) check(t *rapid.T) {
 // A disk fails when it is full, in the middle of a write, and knows how much of a
 // file an fsync has made durable.
 type disk struct {
-	full    bool
 	mu      sync.Mutex
+	full    bool             // guarded by mu
 	durable map[string]int64 // guarded by mu
 }
 
@@ -189,6 +189,19 @@ func (d *disk) create(path string) (spool.File, error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY|os.O_APPEND, 0o600)
 	d.made(path, 0)
 	return &diskFile{File: f, disk: d}, err
+}
+
+// set changes whether a disk in use is full.
+func (d *disk) set(full bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.full = full
+}
+
+func (d *disk) isFull() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.full
 }
 
 // made notes how much of a file is durable.
@@ -219,7 +232,7 @@ type diskFile struct {
 }
 
 func (f *diskFile) Write(p []byte) (int, error) {
-	if f.disk.full {
+	if f.disk.isFull() {
 		n, _ := f.File.Write(p[:len(p)/2])
 		return n, errDiskFull
 	}
@@ -227,7 +240,7 @@ func (f *diskFile) Write(p []byte) (int, error) {
 }
 
 func (f *diskFile) Sync() error {
-	if f.disk.full {
+	if f.disk.isFull() {
 		return errDiskFull
 	}
 	info, err := f.Stat()

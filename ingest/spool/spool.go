@@ -286,6 +286,9 @@ func (s *Spool) bytes() (n int64) {
 	return n
 }
 
+// Create makes a file where segments are made.
+func (s *Spool) Create(path string) (File, error) { return s.opts.Create(path) }
+
 // Empty says that everything appended has been delivered.
 func (s *Spool) Empty() bool {
 	s.mu.Lock()
