@@ -27,6 +27,7 @@ type Span struct {
 	CutAt     int64 // when the broker appended the cut, UTC microseconds; 0: no cut, or written before it was noted
 	Raw       int64 // rows of everything else: control records, and what the archiver left out
 	Fold      int64 // FoldVersion of the archiver, which said what is an event; 0: written before it was noted
+	Stubs     int64 // rows that an erasure has left as stubs
 }
 
 // All is the number of rows, of events and of everything else.
@@ -47,7 +48,7 @@ func (s Span) Check() error {
 // spanKeys are the footer's keys, in the order of the fields.
 var spanKeys = [...]string{
 	"fernweh.partition", "fernweh.first", "fernweh.next", "fernweh.epoch", "fernweh.cut", "fernweh.rows", "fernweh.skipped",
-	"fernweh.bytes", "fernweh.cut_at", "fernweh.raw", "fernweh.fold",
+	"fernweh.bytes", "fernweh.cut_at", "fernweh.raw", "fernweh.fold", "fernweh.stubs",
 }
 
 // alwaysThere is how many of the footer's keys every file has: the others were
@@ -57,7 +58,7 @@ const alwaysThere = 7
 // Footer is the span as key-value metadata of the Parquet footer.
 func (s Span) Footer() (keys, values []string) {
 	for _, n := range [len(spanKeys)]int64{
-		int64(s.Partition), s.First, s.Next, s.Epoch, s.Cut, s.Rows, s.Skipped, s.Bytes, s.CutAt, s.Raw, s.Fold,
+		int64(s.Partition), s.First, s.Next, s.Epoch, s.Cut, s.Rows, s.Skipped, s.Bytes, s.CutAt, s.Raw, s.Fold, s.Stubs,
 	} {
 		values = append(values, strconv.FormatInt(n, 10))
 	}
@@ -81,7 +82,7 @@ func ParseSpan(find func(key string) *string) (Span, error) {
 		}
 		ns[i] = n
 	}
-	s := Span{int32(ns[0]), ns[1], ns[2], ns[3], ns[4], ns[5], ns[6], ns[7], ns[8], ns[9], ns[10]}
+	s := Span{int32(ns[0]), ns[1], ns[2], ns[3], ns[4], ns[5], ns[6], ns[7], ns[8], ns[9], ns[10], ns[11]}
 	return s, s.Check()
 }
 

@@ -12,9 +12,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"path"
-	"strconv"
-	"strings"
 
 	"fernweh/schemas"
 )
@@ -43,26 +40,18 @@ func fileName(s schemas.Span, day string) string {
 
 func dir(partition int32) string { return fmt.Sprintf("%s/p%04d", root, partition) }
 
-// list gives the names of a partition's files in the order of the chain.
-func list(ctx context.Context, files Files, partition int32) ([]string, error) {
+// list gives the names of the files that make a partition's chain, in its order, and
+// of those that lie beside and do not count.
+func list(ctx context.Context, files Files, head Head, partition int32) (chain, strays []string, err error) {
 	names, err := files.List(ctx, dir(partition)+"/")
 	if err != nil {
-		return nil, fmt.Errorf("list archive of partition %d: %w", partition, err)
+		return nil, nil, fmt.Errorf("list archive of partition %d: %w", partition, err)
 	}
 	for _, n := range names {
-		if _, err := firstOffset(n); err != nil {
-			return nil, err
+		if _, _, err := parseName(n); err != nil {
+			return nil, nil, err
 		}
 	}
-	sortByOffset(names)
-	return names, nil
-}
-
-func firstOffset(name string) (int64, error) {
-	base, ok := strings.CutSuffix(path.Base(name), ".parquet")
-	first, err := strconv.ParseInt(base, 10, 64)
-	if !ok || err != nil {
-		return 0, fmt.Errorf("archive: %s is not named by its first offset", name)
-	}
-	return first, nil
+	chain, strays = head.resolve(partition, names)
+	return chain, strays, nil
 }

@@ -64,8 +64,8 @@ var (
 	ErrNoCut = errors.New("a younger cut stands before it")
 )
 
-// A Chain reads the archive of all partitions, and remembers what never changes:
-// the footers that it has read, and the partitions that have reached the cut it was
+// A Chain reads the archive of all partitions for one run, and remembers what does
+// not change for it: which files have taken the place of others, the footers that it has read, and the partitions that have reached the cut it was
 // asked for last. An object store bills every listing.
 type Chain struct {
 	files      Files
@@ -73,6 +73,7 @@ type Chain struct {
 	spans      map[string]schemas.Span
 	run        int64                // that was asked for last
 	reached    map[int32][]FileSpan // the partitions that have its cut
+	head       *Head                // when it was asked first; nil: not yet
 }
 
 // NewChain reads the archive in files.
@@ -104,7 +105,7 @@ func (c *Chain) Manifest(ctx context.Context, run int64) (*Manifest, error) {
 
 // upTo is one partition's part of a manifest.
 func (c *Chain) upTo(ctx context.Context, partition int32, run int64) ([]FileSpan, error) {
-	names, err := list(ctx, c.files, partition)
+	names, err := c.list(ctx, partition)
 	if err != nil {
 		return nil, err
 	}
@@ -136,7 +137,7 @@ func (c *Chain) upTo(ctx context.Context, partition int32, run int64) ([]FileSpa
 func (c *Chain) Epochs(ctx context.Context) ([]int64, error) {
 	epochs := make([]int64, c.partitions)
 	for p := range c.partitions {
-		names, err := list(ctx, c.files, p)
+		names, err := c.list(ctx, p)
 		if err != nil {
 			return nil, err
 		}
@@ -150,6 +151,20 @@ func (c *Chain) Epochs(ctx context.Context) ([]int64, error) {
 		epochs[p] = s.EpochAfter()
 	}
 	return epochs, nil
+}
+
+// list gives the files of a partition's chain, by the head of when the chain was
+// asked first. A file that was superseded since is kept for longer than a run takes.
+func (c *Chain) list(ctx context.Context, partition int32) ([]string, error) {
+	if c.head == nil {
+		head, err := ReadHead(ctx, c.files)
+		if err != nil {
+			return nil, err
+		}
+		c.head = &head
+	}
+	names, _, err := list(ctx, c.files, *c.head, partition)
+	return names, err
 }
 
 func (c *Chain) span(ctx context.Context, name string) (schemas.Span, error) {
@@ -193,8 +208,8 @@ func ReadManifest(ctx context.Context, files Files, run int64) (*Manifest, error
 
 func sortByOffset(names []string) {
 	slices.SortFunc(names, func(a, b string) int {
-		x, _ := firstOffset(a)
-		y, _ := firstOffset(b)
+		x, _, _ := parseName(a)
+		y, _, _ := parseName(b)
 		return cmp.Compare(x, y)
 	})
 }

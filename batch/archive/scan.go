@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"slices"
 
 	"fernweh/schemas"
@@ -53,8 +54,14 @@ func (s *Scanner) Scan(ctx context.Context, f FileSpan, take func(arrow.Record) 
 		return nil
 	}
 	err := s.files.Open(ctx, f.Name, func(r io.ReaderAt, size int64) error {
+		if size == 0 {
+			return ErrGone
+		}
 		return s.scan(ctx, r, size, f.Span, take)
 	})
+	if errors.Is(err, fs.ErrNotExist) {
+		err = errors.Join(ErrGone, err)
+	}
 	if err != nil {
 		return fmt.Errorf("scan %s: %w", f.Name, err)
 	}

@@ -57,7 +57,11 @@ type Writer struct {
 // NewWriter begins at the end of the partition's chain.
 func NewWriter(ctx context.Context, files Files, partition int32, limits Limits) (*Writer, error) {
 	w := &Writer{files: files, limits: limits.withDefaults(), rows: schemas.NewRowBuilder()}
-	names, err := list(ctx, files, partition)
+	head, err := ReadHead(ctx, files)
+	if err != nil {
+		return nil, err
+	}
+	names, _, err := list(ctx, files, head, partition)
 	if err != nil {
 		return nil, err
 	}

@@ -107,6 +107,40 @@ func create(ctx context.Context, at string, write func(io.Writer) error) (create
 	return true, syncDir(dir)
 }
 
+// Replace puts other content in the place of a file, or makes it. Whoever reads has
+// the one or the other, whole; when it returns, the new one is on the disk.
+func (f *Files) Replace(ctx context.Context, name string, write func(io.Writer) error) error {
+	at, err := f.locate(ctx, name)
+	if err == nil {
+		err = overwrite(ctx, at, write)
+	}
+	if err != nil {
+		return fmt.Errorf("replace file %q: %w", name, err)
+	}
+	return nil
+}
+
+func overwrite(ctx context.Context, at string, write func(io.Writer) error) error {
+	if err := makeDirs(filepath.Dir(at)); err != nil {
+		return err
+	}
+	temp, err := os.CreateTemp(filepath.Dir(at), tempPattern)
+	if err != nil {
+		return err
+	}
+	err = write(temp)
+	if err == nil {
+		err = temp.Sync()
+	}
+	if err = errors.Join(err, temp.Close(), ctx.Err()); err == nil {
+		err = os.Rename(temp.Name(), at)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(temp.Name()))
+	}
+	return syncDir(filepath.Dir(at))
+}
+
 // Open reads a file. The error is fs.ErrNotExist if it is not there. r is
 // read's until it returns.
 func (f *Files) Open(ctx context.Context, name string, read func(r io.ReaderAt, size int64) error) error {

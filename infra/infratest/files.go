@@ -24,6 +24,8 @@ type FileStore interface {
 	Open(ctx context.Context, name string, read func(r io.ReaderAt, size int64) error) error
 	// List gives the names that begin with prefix, ascending.
 	List(ctx context.Context, prefix string) ([]string, error)
+	// Replace puts other content in the place of a file, or makes it, whole or not at all.
+	Replace(ctx context.Context, name string, write func(io.Writer) error) error
 	// Remove removes a file; one that is not there is no error.
 	Remove(ctx context.Context, name string) error
 }
@@ -41,6 +43,7 @@ func Files(t *testing.T, open func(t *testing.T) FileStore) {
 		{"a half-written file is not seen", fileSuite.unfinished},
 		{"names are listed in order below a prefix", fileSuite.list},
 		{"a removed file is gone and its name free", fileSuite.remove},
+		{"a replaced file has its name and other content", fileSuite.replace},
 		{"a file that is not there is not there", fileSuite.absent},
 		{"names that lead elsewhere are refused", fileSuite.badNames},
 		{"a call whose time is over fails", fileSuite.deadline},
@@ -199,6 +202,27 @@ func (s fileSuite) remove(t *testing.T) {
 	s.names(t, "")
 	s.create(t, "a/b", "rewritten", true)
 	s.holds(t, "a/b", "rewritten")
+}
+
+func (s fileSuite) replace(t *testing.T) {
+	s.create(t, "a/b", "old", true)
+	full := errors.New("no space")
+	err := s.Replace(t.Context(), s.folder+"a/b", func(w io.Writer) error { return errors.Join(content("half")(w), full) })
+	if !errors.Is(err, full) {
+		t.Errorf("replace: got %v, want %v", err, full)
+	}
+	s.holds(t, "a/b", "old")
+	for _, text := range []string{"", "new"} {
+		if err := s.Replace(t.Context(), s.folder+"a/b", content(text)); err != nil {
+			t.Fatalf("replace: %v", err)
+		}
+		s.holds(t, "a/b", text)
+		s.create(t, "a/b", "again", false)
+	}
+	if err := s.Replace(t.Context(), s.folder+"c", content("made")); err != nil {
+		t.Fatalf("replace: %v", err)
+	}
+	s.names(t, "", "a/b", "c")
 }
 
 func (s fileSuite) absent(t *testing.T) {
