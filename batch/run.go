@@ -206,10 +206,10 @@ func (r *run) await(ctx context.Context, step *schemas.Step) error {
 			step.Rows = m.Rows()
 			return err
 		}
-		if !errors.Is(err, archive.ErrNotYet) {
+		if !errors.Is(err, archive.ErrNotYet) && ctx.Err() == nil {
 			return err
 		}
-		if !r.wait(ctx, look) {
+		if ctx.Err() != nil || !r.wait(ctx, look) { // also where the time ends within a look
 			return fmt.Errorf("after %v, is the archive running?: %w", r.Patience, err)
 		}
 	}
