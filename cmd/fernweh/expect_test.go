@@ -1,8 +1,6 @@
 package main
 
 import (
-	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -16,6 +14,8 @@ import (
 	"testing"
 
 	"fernweh/infra/embedded"
+	"fernweh/infra/kafka"
+	"fernweh/schemas"
 )
 
 // aPortal is a data directory as a portal leaves it, with sets of views of these
@@ -165,15 +165,8 @@ func TestATopicThatIsNotThereIsNotMade(t *testing.T) {
 	dir := t.TempDir()
 	aPortal(t, dir, "views")
 	there := []string{"--data-dir=" + dir, "--kafka-brokers=" + broker.Addr(), "--partitions=2"}
-	maker := make(chan error, 1)
-	ctx, cancel := context.WithCancel(t.Context())
-	said := newWatched("events go to")
-	go func() {
-		maker <- run(ctx, append([]string{"ingest", "--kafka-prefix=coast", "--ingest-addr=127.0.0.1:0"}, there...), nil, console{said, said})
-	}()
-	<-said.seen
-	cancel()
-	if err := <-maker; err != nil {
+	coast := kafka.Config{Brokers: []string{broker.Addr()}, ClientID: "test", Prefix: "coast"}
+	if err := kafka.EnsureTopics(t.Context(), coast, schemas.Topics(2), 1); err != nil {
 		t.Fatal(err)
 	}
 	for _, args := range [][]string{
@@ -185,25 +178,6 @@ func TestATopicThatIsNotThereIsNotMade(t *testing.T) {
 	if got := entries(dir); slices.Contains(got, "views-summer") {
 		t.Errorf("afterwards there are %v, want no new set", got)
 	}
-}
-
-// watched closes seen when a text was written to it.
-type watched struct {
-	want string
-	seen chan struct{}
-	said bytes.Buffer
-	done bool
-}
-
-func newWatched(want string) *watched { return &watched{want: want, seen: make(chan struct{})} }
-
-func (w *watched) Write(b []byte) (int, error) {
-	w.said.Write(b)
-	if !w.done && strings.Contains(w.said.String(), w.want) {
-		w.done = true
-		close(w.seen)
-	}
-	return len(b), nil
 }
 
 // TestSendersNeedACollector: what sends says at once that nobody is there, and sends
