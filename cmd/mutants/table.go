@@ -10,7 +10,8 @@ const (
 // table is every mistake.
 func table() []mutant {
 	var all []mutant
-	for _, part := range [][]mutant{filterMutants(), actionMutants(), historyMutants(), countMutants(), measureMutants(), featureMutants(), codecMutants(), runMutants()} {
+	for _, part := range [][]mutant{filterMutants(), actionMutants(), historyMutants(), countMutants(), measureMutants(), featureMutants(), codecMutants(), runMutants(),
+		readMutants()} {
 		all = append(all, part...)
 	}
 	return all
