@@ -20,6 +20,7 @@ type KPIs struct {
 	Rates        map[string]Rate    `json:"rates" doc:"conversion and bounceRate per session, lookToBook in offer views per booking"`
 	Destinations []DestinationCount `json:"destinations,omitempty" doc:"with by=destination, the most wanted first"`
 	LeftOut      int                `json:"leftOut,omitempty" doc:"panes of destinations beyond ten thousand, left out"`
+	Currencies   []string           `json:"currenciesLeftOut,omitempty" doc:"those of least worth, beyond what an answer has room for: in neither revenue nor series; at most a thousand are named"`
 	BucketSecs   int64              `json:"bucketSeconds,omitempty"`
 	Series       []Timeline         `json:"series,omitempty" doc:"with bucket: a value for each bucket since from"`
 	Provenance   Coverage           `json:"provenance"`
@@ -191,7 +192,7 @@ func show(w Window, v WindowView, top int) KPIs {
 	out := KPIs{
 		From: time.Unix(w.From*60, 0).UTC(), To: time.Unix(w.To*60, 0).UTC(),
 		Measures: make(map[string]Count), Revenue: x.revenue(), Rates: x.rates(),
-		LeftOut: v.Left, BucketSecs: w.Bucket * 60,
+		LeftOut: v.Left, Currencies: v.LeftOut[:min(len(v.LeftOut), namedAtMost)], BucketSecs: w.Bucket * 60,
 	}
 	for _, m := range w.Measures {
 		if m != kpi.Revenue && m != kpi.Refunds { // which have no total over currencies

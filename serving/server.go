@@ -32,6 +32,8 @@ type Config struct {
 	Timeout    time.Duration        // of one answer, waiting not counted; 0: 5 s
 	Registry   *prometheus.Registry // nil: one of its own
 	Access     Access
+
+	WritePatience time.Duration // for a client to read an answer; 0: 30 s
 }
 
 // defaultTimeout is far beyond what any answer takes, and short of what a person
@@ -60,6 +62,9 @@ func New(c Config) (*Server, error) {
 	}
 	if c.Timeout == 0 {
 		c.Timeout = defaultTimeout
+	}
+	if c.WritePatience == 0 {
+		c.WritePatience = writePatience
 	}
 	if c.Registry == nil {
 		c.Registry = prometheus.NewRegistry()
@@ -99,7 +104,7 @@ func (s *Server) Run(ctx context.Context) error {
 func (s *Server) routes(m *metrics) http.Handler {
 	r := chi.NewRouter()
 	s.guard.routes = r
-	r.Use(m.observe, s.guard.screen)
+	r.Use(m.observe, patient(s.config.WritePatience), s.guard.screen)
 	r.NotFound(func(w http.ResponseWriter, r *http.Request) {
 		problem(w, http.StatusNotFound, "there is no "+r.URL.Path+"; what there is stands in /openapi.json")
 	})

@@ -63,7 +63,8 @@ type WindowView struct {
 	Horizon Horizon
 	Until   []int64 // by partition
 	Series  map[Part]*Series
-	Left    int // panes of destinations beyond MaxDestinations, left out
+	Left    int      // panes of destinations beyond MaxDestinations, left out
+	LeftOut []string // currencies, the most booked first
 }
 
 // scansAtOnce is how many measures one window reads at the same time: a remote
@@ -87,16 +88,10 @@ func (r *Reader) Window(ctx context.Context, w Window) (v WindowView, err error)
 		if err := g.Wait(); err != nil {
 			return err
 		}
-		for _, s := range scans {
-			for p, series := range s.series {
-				v.Series[p] = series
-			}
-			v.Left += s.left
-			for p := range v.Until {
-				v.Until[p] = max(v.Until[p], s.until[p])
-			}
+		for i := range scans {
+			v.take(&scans[i])
 		}
-		return nil
+		return r.narrow(ctx, w, &v)
 	})
 	return v, err
 }
@@ -108,6 +103,7 @@ type scan struct {
 	until   []int64 // by partition: no pane that was read holds more
 	series  map[Part]*Series
 	left    int
+	only    []string // currencies; nil: all
 }
 
 func (s *scan) read(ctx context.Context, views Views, m kpi.Measure) (err error) {
@@ -168,7 +164,9 @@ func (s *scan) add(row schemas.Row) error {
 	}
 	series := s.part(Part{pane.Measure, pane.Dim})
 	if series == nil {
-		s.left++
+		if s.only == nil {
+			s.left++
+		}
 		return nil
 	}
 	series.Total.merge(&sums.all, sums.live())
@@ -181,12 +179,16 @@ func (s *scan) add(row schemas.Row) error {
 
 // part finds or makes a series; nil where there is no room for another.
 func (s *scan) part(p Part) *Series {
-	series := s.series[p]
-	if series != nil || len(s.series) > MaxDestinations {
+	series, currency, most := s.series[p], p.Dim.By == kpi.ByCurrency, MaxDestinations
+	if currency {
+		most = codes
+	}
+	if series != nil || len(s.series) > most || currency && s.only != nil && !slices.Contains(s.only, p.Dim.Value) {
 		return series
 	}
 	series = new(Series)
-	if p.Dim.By != kpi.ByDestination { // a series for each would be no bounded answer
+	// A series for each would be no bounded answer.
+	if p.Dim.By != kpi.ByDestination && (!currency || len(s.series) < s.window.currencies()) {
 		series.Buckets = make([]Tally, s.window.buckets())
 	}
 	s.series[p] = series
