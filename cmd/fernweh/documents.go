@@ -51,6 +51,6 @@ const documentsCommand = "documents-process"
 // runDocuments is that process. It ends when its input does: signals of a terminal
 // are for the one who started it, which still writes documents until it ends.
 func runDocuments(dir string) error {
-	signal.Ignore(os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	signal.Ignore(os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE)
 	return embedded.DocumentsMain(dir)
 }

@@ -56,7 +56,7 @@ func TestFullDiskAmongTraffic(t *testing.T) {
 		return nil
 	})
 	disk.fill()
-	named := map[string]string{"documents": "no space left on device"}
+	named := map[string]string{"documents": "no space left on device", "collector door": "no space left on device"}
 	p.until("each store that fails is named", 60*time.Second, func() error {
 		p.alive()
 		s := read[status](p, "/v1/status")
@@ -85,6 +85,9 @@ func TestFullDiskAmongTraffic(t *testing.T) {
 	disk.free()
 	p.until("all works again", 60*time.Second, func() error {
 		p.alive()
+		for n := range 8 * partitions { // the senders come back, to every partition
+			_, _, _ = p.post(`{"batch":[` + booked(fmt.Sprint("back-", n), fmt.Sprint("back-", n), 1) + `]}`)
+		}
 		if s := read[status](p, "/v1/status"); len(s.Degraded) > 0 || !s.Ready {
 			return fmt.Errorf("ready %t, %v", s.Ready, s.Degraded)
 		}

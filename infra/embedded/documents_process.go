@@ -2,7 +2,6 @@ package embedded
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/rpc"
@@ -78,7 +77,9 @@ type pipes struct {
 	io.WriteCloser
 }
 
-func (p pipes) Close() error { return errors.Join(p.WriteCloser.Close(), p.ReadCloser.Close()) }
+// Close ends what is written. What is under way at the other end is still answered,
+// and read until that end is closed, too.
+func (p pipes) Close() error { return p.WriteCloser.Close() }
 
 // running is the child, started if need be.
 func (d *DocumentsProcess) running() (*child, error) {

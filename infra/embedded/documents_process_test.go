@@ -70,6 +70,9 @@ func TestTheDocumentsProcessMayEnd(t *testing.T) {
 	if err := d.Close(); err != nil {
 		t.Error(err)
 	}
+	if s := started()[1].ProcessState; !s.Success() {
+		t.Errorf("told to end, the process ended with %v, want success", s)
+	}
 	if err := d.Write(t.Context(), doc); !errors.Is(err, embedded.ErrClosed) {
 		t.Errorf("write after the end: got %v, want %v", err, embedded.ErrClosed)
 	}

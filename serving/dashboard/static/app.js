@@ -225,7 +225,7 @@ function showPulse() {
 // component is the name of what is in trouble, as a person calls it.
 function component(name) {
   const [, layer, partition] = /^(.*?)(?: partition (\d+))?$/.exec(name);
-  const known = t('component')[layer] ?? layer;
+  const known = words[lang].component[layer] ?? layer;
   return partition === undefined ? known : t('component.partition', known, partition);
 }
 
