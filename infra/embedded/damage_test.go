@@ -60,6 +60,9 @@ func (l *writtenLog) fill(t *testing.T, b *embedded.Broker, from, to int) error 
 			l.acked[place{schemas.Partition(e.Device, partitions), offsets[i]}] = e.Id
 		}
 	}
+	if from > 0 {
+		return nil
+	}
 	return commitSome(t.Context(), cfg, p)
 }
 
