@@ -70,6 +70,9 @@ type verdict struct {
 
 // run tries the mutants and says what kills each; the last line counts them.
 func run(ctx context.Context, out io.Writer, root string, mutants []mutant, parallel int) error {
+	if err := sound(ctx, root, mutants); err != nil {
+		return err
+	}
 	verdicts := make([]verdict, len(mutants))
 	var mu sync.Mutex // guards out
 	var g sync.WaitGroup
@@ -86,6 +89,27 @@ func run(ctx context.Context, out io.Writer, root string, mutants []mutant, para
 	}
 	g.Wait()
 	return sum(out, mutants, verdicts)
+}
+
+// sound checks that the tests pass without any mistake: else they would kill all.
+func sound(ctx context.Context, root string, mutants []mutant) error {
+	known := map[string]bool{}
+	for _, m := range mutants {
+		for _, test := range m.tests {
+			if known[test] {
+				continue
+			}
+			known[test] = true
+			killer, err := notice(ctx, root, "", test)
+			if err != nil {
+				return err
+			}
+			if killer != "" {
+				return fmt.Errorf("%s fails without any mistake: it would kill each", killer)
+			}
+		}
+	}
+	return nil
 }
 
 func report(out io.Writer, m mutant, v verdict) {

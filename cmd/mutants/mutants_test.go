@@ -54,6 +54,17 @@ func TestRun(t *testing.T) {
 			}
 		})
 	}
+	t.Run("a test that fails by itself", func(t *testing.T) {
+		var out strings.Builder
+		wrong := "package small\n\nimport \"testing\"\n\nfunc TestWrong(t *testing.T) { t.Error(1) }\n"
+		if err := os.WriteFile(filepath.Join(root, "wrong_test.go"), []byte(wrong), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		err := run(t.Context(), &out, root, []mutant{{"any", "sums", "add.go", "a + b", "a", []string{"."}}}, 1)
+		if err == nil || !strings.Contains(err.Error(), "TestWrong fails without any mistake") {
+			t.Errorf("error %v and %q, want the run refused", err, out.String())
+		}
+	})
 	if text, err := os.ReadFile(filepath.Join(root, "add.go")); err != nil || !strings.Contains(string(text), "a + b") {
 		t.Errorf("the tree was touched: %s %v", text, err)
 	}

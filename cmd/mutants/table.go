@@ -5,6 +5,8 @@ const (
 	documented = "./cmd/promise/judge"
 	cells      = "./model/visitor"
 	panes      = "./model/kpi"
+	answers    = "./serving -skip TestThePage|TestTheAPIDescribes" // which need a browser and Node
+	histories  = "./cmd/promise -run TestMergedEqualsFold$ -histories 40"
 )
 
 // table is every mistake.

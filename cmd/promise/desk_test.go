@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"io"
+	"strings"
+	"time"
 
 	"fernweh/batch"
 	"fernweh/batch/archive"
@@ -12,7 +14,7 @@ import (
 
 // run lets a batch run happen, whose every call of a store may fail, and during
 // which the world goes on.
-func (w *world) run(ctx context.Context) error { return w.work(ctx, "run", w.layer.Run) }
+func (w *world) run(ctx context.Context) error { return w.work(ctx, "run", (*batch.Layer).Run) }
 
 // rebuild loses the views and everybody who knew them, and begins a new set from
 // the archive and the log alone. It may fail, and then the new set is what the
@@ -30,13 +32,13 @@ func (w *world) rebuild(ctx context.Context) error {
 		}
 	}
 	w.views.Close()
-	w.views = views
-	return w.work(ctx, "rebuild", w.layer.Rebuild)
+	w.views, w.changed = views, true
+	return w.work(ctx, "rebuild", (*batch.Layer).Rebuild)
 }
 
 // work does a run of some kind.
 func (w *world) work(
-	ctx context.Context, name string, do func(context.Context, batch.Progress) (schemas.Run, error),
+	ctx context.Context, name string, do func(*batch.Layer, context.Context, batch.Progress) (schemas.Run, error),
 ) error {
 	w.nested++
 	defer func() { w.nested-- }()
@@ -44,18 +46,22 @@ func (w *world) work(
 	if w.chance(3) {
 		d.failIn = w.rand.IntN(25)
 	}
-	w.layer.Views, w.layer.Log, w.layer.Files = d, d, d
-	record, err := do(ctx, nil)
+	layer := *w.layer // of its own: another process may run at the same time
+	layer.Views, layer.Log, layer.Files = d, d, d
+	record, err := do(&layer, ctx, nil)
 	w.tell("%s %d %s: %v", name, record.Number, record.State, err)
 	var busy *batch.Busy
 	switch {
 	case d.broken != nil:
 		return d.broken
-	case err == nil, errors.Is(err, errFault), errors.Is(err, archive.ErrNoCut), errors.As(err, &busy):
+	case err == nil, errors.Is(err, errFault), errors.Is(err, archive.ErrNoCut), errors.As(err, &busy), overtaken(err), errors.Is(err, batch.ErrNotEmpty):
 		return nil
 	}
 	return err
 }
+
+// overtaken says that a younger run has published, and so this one may not.
+func overtaken(err error) bool { return strings.Contains(err.Error(), "overtaken by a younger run") }
 
 // A desk is what a batch run works with.
 type desk struct {
@@ -73,7 +79,14 @@ func (d *desk) fail() error {
 
 // meanwhile lets the world go on during a run.
 func (d *desk) meanwhile(ctx context.Context) {
-	ctx = context.WithoutCancel(ctx) // what begins now may outlive the run
+	ctx = context.WithoutCancel(ctx)   // what begins now may outlive the run
+	if d.nested == 1 && d.chance(40) { // the run is frozen, its lease runs out, and another one begins
+		d.now = d.now.Add(20 * time.Second)
+		d.tell("a second run begins beside the first")
+		if err := d.run(ctx); err != nil && d.broken == nil {
+			d.broken = err
+		}
+	}
 	for range d.rand.IntN(3) {
 		if err := d.step(ctx); err != nil && d.broken == nil {
 			d.broken = err
@@ -91,15 +104,18 @@ func (d *desk) Get(ctx context.Context, keys ...schemas.Key) ([]schemas.Row, err
 func (d *desk) Put(ctx context.Context, cells ...schemas.Cell) error {
 	if err := d.fail(); err != nil {
 		if half := len(cells) / 2; half > 0 {
+			d.changed = true
 			d.views.Put(ctx, cells[:half]...)
 		}
 		return err
 	}
 	d.meanwhile(ctx)
+	d.changed = true
 	return d.views.Put(ctx, cells...)
 }
 
 func (d *desk) CompareAndSet(ctx context.Context, key schemas.Key, column string, old, new []byte) (bool, error) {
+	d.changed = true
 	if key == schemas.KeyNextRun {
 		d.drawn++
 	}
@@ -122,6 +138,7 @@ func (d *desk) Delete(ctx context.Context, cells ...schemas.Cell) error {
 	if err := d.fail(); err != nil {
 		return err
 	}
+	d.changed = true
 	return d.views.Delete(ctx, cells...)
 }
 

@@ -87,6 +87,7 @@ func (w *world) put(ctx context.Context, views views, cells []schemas.Cell) erro
 			return err
 		}
 	}
+	w.changed = true
 	return views.Put(ctx, cells...)
 }
 
