@@ -2,7 +2,10 @@ package embedded_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -198,4 +201,48 @@ func BenchmarkConsume(b *testing.B) {
 		}
 	}
 	b.ReportMetric(float64(total*b.N)/b.Elapsed().Seconds(), "events/s")
+}
+
+// BenchmarkCheckLog checks a log as a start does, in bytes a second.
+func BenchmarkCheckLog(b *testing.B) {
+	dir := b.TempDir()
+	broker, err := embedded.OpenBroker(dir, 0)
+	if err != nil {
+		b.Fatal(err)
+	}
+	cfg := kafka.Config{Brokers: []string{broker.Addr()}, ClientID: "bench"}
+	if err := kafka.EnsureTopics(b.Context(), cfg, schemas.Topics(4), 1); err != nil {
+		b.Fatal(err)
+	}
+	p, err := kafka.NewProducer(cfg, 4)
+	if err != nil {
+		b.Fatal(err)
+	}
+	for n := 0; n < 400_000; n += 2000 {
+		events := make([]*schemas.Event, 2000)
+		for i := range events {
+			events[i] = search(n + i)
+		}
+		if _, err := p.Append(b.Context(), events); err != nil {
+			b.Fatal(err)
+		}
+	}
+	if err := errors.Join(p.Close(), broker.Close()); err != nil {
+		b.Fatal(err)
+	}
+	var size int64
+	segments, _ := filepath.Glob(filepath.Join(dir, "partitions", "*", "*.dat")) // the pattern is a good one
+	for _, path := range segments {
+		info, err := os.Stat(path)
+		if err != nil {
+			b.Fatal(err)
+		}
+		size += info.Size()
+	}
+	b.SetBytes(size)
+	for b.Loop() {
+		if err := embedded.CheckLog(dir, 32<<20); err != nil {
+			b.Fatal(err)
+		}
+	}
 }
