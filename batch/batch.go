@@ -55,6 +55,7 @@ type Settings struct {
 	Grace       time.Duration // how long a generation that is no longer kept can still be read
 	Holder      string        // names this process in the lease
 	Limits      visitor.Limits
+	Set         string // name of the set of views, by which control records call it
 }
 
 // A Layer is the batch layer of one process.

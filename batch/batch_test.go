@@ -384,31 +384,6 @@ func TestWhatIsToldOfARunStaysAsItWas(t *testing.T) {
 	}
 }
 
-func TestThreeGenerationsAreKeptAndOlderOnesDeleted(t *testing.T) {
-	p := newPortal(t)
-	p.visit(1, 30)
-	for range 5 {
-		p.run()
-	}
-	var columns []string
-	err := p.views.Scan(t.Context(), schemas.TableVisitors, "", "", func(row schemas.Row) error {
-		for _, c := range row.Cells {
-			if !slices.Contains(columns, c.Column) {
-				columns = append(columns, c.Column)
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	slices.Sort(columns)
-	// Run 5 deleted, before it published, what was older than the three kept then.
-	if want := []string{"b:2", "b:3", "b:4", "b:5"}; !slices.Equal(columns, want) {
-		t.Errorf("visitors have the columns %v, want %v", columns, want)
-	}
-}
-
 func TestRollback(t *testing.T) {
 	p := newPortal(t)
 	p.visit(1, 30)

@@ -35,16 +35,20 @@ type fold struct {
 	limits   visitor.Limits
 	put      func(ctx context.Context, cells ...schemas.Cell) error
 	run      int64
-	rows     atomic.Int64 // done so far
+	set      string             // name of the set of views
+	parent   schemas.Generation // what has no event since is not written: the parent's cell stands; run 0: none
+	rows     atomic.Int64       // done so far
 }
 
 // folded is what a fold leaves beside the visitors that it has written.
 type folded struct {
-	totals   *sums
-	sample   sample
-	devices  int64
-	units    int64
-	verdicts [visitor.Verdicts]int64
+	totals    *sums
+	sample    sample
+	devices   int64
+	force     map[int]schemas.ControlState // by partition, behind the cut
+	unchanged int64                        // devices that were not written
+	units     int64
+	verdicts  [visitor.Verdicts]int64
 }
 
 // A share is the devices of a partition whose hash, modulo of, is part.
@@ -62,7 +66,7 @@ const bytesPerRow = 150
 func Fold(ctx context.Context, s Settings, files archive.Files, m *archive.Manifest,
 	put func(ctx context.Context, cells ...schemas.Cell) error) (devices int64, err error) {
 	f := &fold{files: files, manifest: m, memory: s.Memory, sample: s.Sample, workers: s.Workers, limits: s.Limits,
-		put: put, run: m.Run}
+		set: s.Set, put: put, run: m.Run}
 	all, err := f.all(ctx)
 	if err != nil {
 		return 0, err
@@ -120,14 +124,16 @@ func (f *fold) all(ctx context.Context) (*folded, error) {
 }
 
 func newFolded(size int) *folded {
-	return &folded{totals: newSums(), sample: sample{size: size}}
+	return &folded{totals: newSums(), sample: sample{size: size}, force: make(map[int]schemas.ControlState)}
 }
 
 func (f *folded) merge(o *folded) {
 	f.totals.merge(o.totals)
 	f.sample.merge(&o.sample)
 	f.devices += o.devices
+	f.unchanged += o.unchanged
 	f.units += o.units
+	maps.Copy(f.force, o.force)
 	for v, n := range o.verdicts {
 		f.verdicts[v] += n
 	}
@@ -135,7 +141,7 @@ func (f *folded) merge(o *folded) {
 
 // share folds one share.
 func (f *fold) share(ctx context.Context, s share, into *folded) error {
-	w := worker{share: s, limits: f.limits, into: into, devices: make(map[string]*device)}
+	w := worker{share: s, limits: f.limits, set: f.set, into: into, devices: make(map[string]*device)}
 	w.rows.Partition, w.rows.Partitions = int32(s.partition), int32(len(f.manifest.Partitions))
 	files := archive.NewScanner(f.files, schemas.FoldColumns())
 	for _, file := range f.manifest.Partitions[s.partition] {
@@ -147,6 +153,8 @@ func (f *fold) share(ctx context.Context, s share, into *folded) error {
 			f.rows.Add(file.Rows)
 		}
 	}
+	w.force.Cut = f.run
+	into.force[s.partition] = w.force // each share of a partition comes to the same
 	return f.write(ctx, &w)
 }
 
@@ -154,6 +162,8 @@ func (f *fold) share(ctx context.Context, s share, into *folded) error {
 type worker struct {
 	share
 	limits  visitor.Limits
+	set     string               // name of the set of views
+	force   schemas.ControlState // what control records have left in force
 	into    *folded
 	devices map[string]*device
 	rows    schemas.RowReader
@@ -163,7 +173,8 @@ type worker struct {
 type device struct {
 	visitor.Cell
 	hash  uint64
-	known bool // it has an event that is read
+	known bool  // it has an event that is read
+	last  int64 // offset of the latest record
 }
 
 // batch folds the rows of one record batch.
@@ -192,6 +203,7 @@ func (w *worker) batch(b arrow.Record) error {
 			return err
 		}
 		if r.Event == nil {
+			w.force.Apply(&r, w.set)
 			continue
 		}
 		if late {
@@ -200,7 +212,7 @@ func (w *worker) batch(b arrow.Record) error {
 			}
 			id = visitor.HashID(r.Event.Id)
 		}
-		d.known = true
+		d.known, d.last = true, r.Offset
 		v := d.Fold(w.limits, r.Event, id, d.hash, emit)
 		w.into.verdicts[v]++
 	}
@@ -253,12 +265,20 @@ func (f *fold) write(ctx context.Context, w *worker) error {
 	last := f.manifest.Cuts()[w.partition] - 1
 	linked := schemas.EncodeJSON(schemas.Link{Linked: true})
 	out := chunks{pass: f.put}
+	var since int64
+	if f.parent.Run > 0 {
+		since = f.parent.Cut(int32(w.partition))
+	}
 	for _, name := range slices.Sorted(maps.Keys(w.devices)) {
 		d := w.devices[name]
 		if !d.known {
 			continue
 		}
 		w.into.device(name, d)
+		if d.last < since {
+			w.into.unchanged++
+			continue
+		}
 		b, err := d.AppendBinary(nil)
 		if err != nil {
 			return err

@@ -21,7 +21,7 @@ func (r *run) prune(ctx context.Context, step *schemas.Step) error {
 		return nil
 	}
 	for _, table := range []schemas.Table{schemas.TableVisitors, schemas.TablePanes} {
-		n, err := r.pruneTable(ctx, table, oldest.Run)
+		n, err := r.pruneTable(ctx, table, published)
 		if err != nil {
 			return fmt.Errorf("delete old cells of %s: %w", table, err)
 		}
@@ -30,12 +30,20 @@ func (r *run) prune(ctx context.Context, step *schemas.Step) error {
 	return nil
 }
 
-// pruneTable deletes the cells of generations and epochs before the oldest kept.
-func (r *run) pruneTable(ctx context.Context, table schemas.Table, oldest int64) (n int64, err error) {
+// pruneTable deletes the cells of generations and epochs before the oldest kept, but
+// for those that a kept generation takes from its lineage.
+func (r *run) pruneTable(ctx context.Context, table schemas.Table, published schemas.Published) (n int64, err error) {
+	oldest := published.Oldest().Run
 	old := chunks{pass: r.Views.Delete}
 	err = r.Views.Scan(ctx, table, "", "", func(row schemas.Row) error {
+		read := make(map[string]bool)
+		for _, g := range published.Kept {
+			if c, ok := row.Batch(g); ok {
+				read[c.Column] = true
+			}
+		}
 		for _, c := range row.Cells {
-			if col, ok := schemas.ParseColumn(c.Column); ok && col.Number < oldest {
+			if col, ok := schemas.ParseColumn(c.Column); ok && col.Number < oldest && !read[c.Column] {
 				c := schemas.Cell{Key: row.Key, Column: c.Column, Stamp: c.Stamp}
 				if err := old.add(ctx, c); err != nil {
 					return err

@@ -92,6 +92,8 @@ type run struct {
 
 	manifest *archive.Manifest
 	folded   *folded
+	parent   schemas.Generation // whose cells stand where nothing has changed since; run 0: everything is written
+	lineage  []int64
 	model    string // id of the model that the generation is published with
 }
 
@@ -217,9 +219,12 @@ func (r *run) await(ctx context.Context, step *schemas.Step) error {
 
 // fold folds the manifest and writes every visitor.
 func (r *run) fold(ctx context.Context, step *schemas.Step) (err error) {
+	if err := r.descend(ctx); err != nil {
+		return err
+	}
 	f := &fold{
 		files: r.Files, manifest: r.manifest, workers: r.Workers, memory: r.Memory, sample: r.Sample,
-		limits: r.Limits, run: r.record.Number, put: r.Views.Put,
+		limits: r.Limits, set: r.Set, run: r.record.Number, parent: r.parent, put: r.Views.Put,
 	}
 	stop := r.tick(ctx, func() { r.tell(f.rows.Load(), r.manifest.Rows()) })
 	r.folded, err = f.all(ctx)
@@ -228,7 +233,7 @@ func (r *run) fold(ctx context.Context, step *schemas.Step) (err error) {
 		return err
 	}
 	step.Rows = r.manifest.Rows()
-	step.Note = fmt.Sprintf("%d devices; %d events accepted, %d anonymous, %d duplicates, %d erased", r.folded.devices,
+	step.Note = fmt.Sprintf("%d devices, %d of them as in generation %d; %d events accepted, %d anonymous, %d duplicates, %d erased", r.folded.devices, r.folded.unchanged, r.parent.Run,
 		r.folded.verdicts[visitor.Accepted], r.folded.verdicts[visitor.Anonymous],
 		r.folded.verdicts[visitor.Duplicate], r.folded.verdicts[visitor.Erased])
 	return nil
@@ -253,6 +258,9 @@ func (r *run) tick(ctx context.Context, say func()) (stop func()) {
 func (r *run) panes(ctx context.Context, step *schemas.Step) error {
 	column := schemas.ColumnBatch(r.record.Number)
 	out := chunks{pass: r.Views.Put}
+	if err := r.inherit(ctx, &out); err != nil {
+		return err
+	}
 	err := r.folded.totals.Each(func(p kpi.Pane, v *kpi.Value) error {
 		b, err := v.AppendBinary(nil)
 		if err != nil {
@@ -347,7 +355,10 @@ func parallel(n int, work func(from, to int)) {
 
 // publish switches to the generation, unless a younger one has been published.
 func (r *run) publish(ctx context.Context, _ *schemas.Step) error {
-	g := schemas.Generation{Run: r.record.Number, Cuts: r.manifest.Cuts(), CutTimes: r.manifest.CutTimes(), At: r.Now().UnixMicro(), Model: r.model}
+	g := schemas.Generation{Run: r.record.Number, Cuts: r.manifest.Cuts(), CutTimes: r.manifest.CutTimes(), At: r.Now().UnixMicro(), Model: r.model, Lineage: r.lineage, Kinds: len(schemas.Kind_name)}
+	for p := range g.Cuts {
+		g.Control = append(g.Control, r.folded.force[p])
+	}
 	for {
 		published, old, err := r.published(ctx)
 		if err != nil {
@@ -358,7 +369,10 @@ func (r *run) publish(ctx context.Context, _ *schemas.Step) error {
 			return nil
 		}
 		if len(published.Kept) > 0 && published.Kept[0].Run > g.Run {
-			return fmt.Errorf("generation %d is published already: %w", published.Kept[0].Run, errOvertaken)
+			return fmt.Errorf("generation %d is published already: %w", published.Kept[0].Run, ErrOvertaken)
+		}
+		if _, kept := published.Generation(r.parent.Run); !kept && r.parent.Run > 0 {
+			return fmt.Errorf("generation %d, which the run started from, was rolled back meanwhile: %w", r.parent.Run, ErrOvertaken)
 		}
 		next := published.With(g)
 		next.Dropped = next.Dropped || r.rebuilds
@@ -373,7 +387,9 @@ func (r *run) publish(ctx context.Context, _ *schemas.Step) error {
 	}
 }
 
-var errOvertaken = errors.New("overtaken by a younger run")
+// ErrOvertaken says that what a run has made is not published: another switch came
+// between. Nothing is lost; the next run makes it again.
+var ErrOvertaken = errors.New("overtaken by another switch")
 
 // published reads what is published, decoded and as it lies there.
 func (l *Layer) published(ctx context.Context) (p schemas.Published, raw []byte, err error) {

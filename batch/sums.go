@@ -1,6 +1,7 @@
 package batch
 
 import (
+	"cmp"
 	"slices"
 
 	"fernweh/model/kpi"
@@ -85,6 +86,53 @@ func (m *minute) add(of uint64, n int64) {
 		m.parts = slices.Insert(m.parts, from, part{of: of})
 	}
 	m.parts[from].sum += n
+}
+
+// value is what the sums say of a pane.
+func (s *sums) value(p kpi.Pane) (v kpi.Value) {
+	m := s.minutes[p.Minute]
+	switch {
+	case m == nil:
+	case p.Measure == kpi.Visitors:
+		v.Devices = m.devices
+	case p.Dim.By == kpi.Total:
+		v.Sum = m.whole[p.Measure]
+	default:
+		if part := s.part(m, p); part != nil {
+			v.Sum = part.sum
+		}
+	}
+	return v
+}
+
+// drop forgets a pane.
+func (s *sums) drop(p kpi.Pane) {
+	m := s.minutes[p.Minute]
+	switch {
+	case m == nil:
+	case p.Measure == kpi.Visitors:
+		m.devices = kpi.Sketch{}
+	case p.Dim.By == kpi.Total:
+		m.whole[p.Measure] = 0
+	default:
+		if part := s.part(m, p); part != nil {
+			part.sum = 0
+		}
+	}
+}
+
+// part is the part of a minute that a divided pane is; nil: there is none.
+func (s *sums) part(m *minute, p kpi.Pane) *part {
+	n, known := s.numbers[p.Dim]
+	if !known {
+		return nil
+	}
+	of := uint64(n)<<measureBits | uint64(p.Measure)
+	i, found := slices.BinarySearchFunc(m.parts, of, func(x part, of uint64) int { return cmp.Compare(x.of, of) })
+	if !found {
+		return nil
+	}
+	return &m.parts[i]
 }
 
 // merge adds the sums of other visitors. Of o nothing may be used any more.

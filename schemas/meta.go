@@ -29,12 +29,39 @@ type Generation struct {
 	Cuts  []int64 `json:"cuts"`  // by partition: the offset of the run's cut; what lies below it is in the generation
 	At    int64   `json:"at"`    // when it was published, UTC microseconds
 	Model string  `json:"model"` // id of the segment model in force; empty: none yet
+	// Lineage is the runs, descending, whose cells stand where this one wrote none,
+	// because nothing had changed since. It ends with one that wrote everything.
+	// A failed or rolled-back run is in no lineage.
+	Lineage []int64 `json:"lineage,omitempty"`
+
+	// Kinds is how many kinds of events the program knew that made it. One that knows
+	// others reads other records below the same cut, and so writes everything.
+	Kinds int `json:"kinds,omitempty"`
 
 	// CutTimes are when the cuts were appended, by partition, UTC microseconds: what came
 	// before is in the generation. 0, or none at all: not known.
 	CutTimes []int64 `json:"cutTimes,omitempty"`
 
 	Control []ControlState `json:"control,omitempty"` // by partition: what is in force behind the cut
+}
+
+// Takes says whether a reader of the generation takes the cells of a run: of those
+// that a row has, the youngest.
+func (g Generation) Takes(run int64) bool {
+	return run == g.Run && run > 0 || slices.Contains(g.Lineage, run)
+}
+
+// longestLineage is how many runs a lineage may have: the next one writes
+// everything, so that what is kept for readers does not grow for ever.
+const longestLineage = 15
+
+// Child is the lineage of a run of this program that starts from the generation;
+// nil: it writes everything.
+func (g Generation) Child() []int64 {
+	if g.Run == 0 || len(g.Lineage) >= longestLineage || g.Kinds != len(Kind_name) {
+		return nil
+	}
+	return append([]int64{g.Run}, g.Lineage...)
 }
 
 // Generation finds a kept generation by its run. Generation 0 is kept until it is

@@ -204,21 +204,23 @@ func KeyPosition(partition int32) Key {
 }
 
 // Since picks what a reader of generation g merges, in the order of the log: the
-// generation's own cell, if there is one, then every epoch's from g to the given
-// one (for a reader: math.MaxInt64), ascending. Cells of other generations, of
-// older epochs and of unknown columns are not for it.
-func (r Row) Since(g, epoch int64) []Cell {
+// youngest cell of the generation's lineage, if there is one, then every epoch's from
+// the generation to the given epoch (for a reader: math.MaxInt64), ascending. Cells of
+// other generations, of older epochs and of unknown columns are not for it.
+func (r Row) Since(g Generation, epoch int64) []Cell {
 	type numbered struct {
 		at   Column
 		cell Cell
 	}
 	var picked []numbered
+	if c, ok := r.Batch(g); ok {
+		picked = append(picked, numbered{Column{Family: FamilyBatch}, c})
+	}
 	for _, c := range r.Cells {
 		col, ok := ParseColumn(c.Column)
-		if !ok || col.Number < g || col.Number > epoch || col.Family == FamilyBatch && col.Number != g {
-			continue
+		if ok && col.Family == FamilySpeed && col.Number >= g.Run && col.Number <= epoch {
+			picked = append(picked, numbered{col, c})
 		}
-		picked = append(picked, numbered{col, c})
 	}
 	slices.SortFunc(picked, func(a, b numbered) int {
 		return cmp.Or(strings.Compare(a.at.Family, b.at.Family),
@@ -229,6 +231,19 @@ func (r Row) Since(g, epoch int64) []Cell {
 		cells[i] = p.cell
 	}
 	return cells
+}
+
+// Batch is the cell that a reader of generation g takes for the generation's: the
+// youngest of its lineage.
+func (r Row) Batch(g Generation) (youngest Cell, found bool) {
+	var run int64
+	for _, c := range r.Cells {
+		col, ok := ParseColumn(c.Column)
+		if ok && col.Family == FamilyBatch && col.Partition < 0 && col.Number > run && g.Takes(col.Number) {
+			youngest, run, found = c, col.Number, true
+		}
+	}
+	return youngest, found
 }
 
 // DescribeRows names rows in an error.

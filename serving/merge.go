@@ -124,7 +124,7 @@ type part struct {
 // parts are the cells of a row that belong to the answer, in the order of the
 // log. A visitor's row has columns without a partition, a pane's speed columns
 // have one; the other way round they mean nothing and are left out.
-func parts(row schemas.Row, g int64) []part {
+func parts(row schemas.Row, g schemas.Generation) []part {
 	cells := row.Since(g, math.MaxInt64)
 	picked := make([]part, 0, len(cells))
 	for _, c := range cells {
@@ -148,7 +148,7 @@ func MergeVisitor(h Horizon, row schemas.Row) (VisitorView, error) {
 		return v, err
 	}
 	var cells []*visitor.Cell
-	for _, p := range parts(row, v.Generation.Run) {
+	for _, p := range parts(row, v.Generation) {
 		c := new(visitor.Cell)
 		if err := c.UnmarshalBinary(p.cell.Value); err != nil {
 			return v, fmt.Errorf("read %s of device %s: %w", p.cell.Column, v.Device, err)
@@ -222,7 +222,11 @@ func (s *paneSum) live() bool {
 
 // mergePane sums what the generation and the epochs from it on say of a pane.
 func mergePane(h Horizon, row schemas.Row) (sum paneSum, err error) {
-	sum.picked = parts(row, h.Published.Current)
+	g, err := h.generation()
+	if err != nil {
+		return sum, err
+	}
+	sum.picked = parts(row, g)
 	for _, p := range sum.picked {
 		if int(p.Partition) >= len(h.Positions) {
 			return sum, fmt.Errorf("read %s of pane %s: the log has %d partitions",

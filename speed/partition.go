@@ -27,7 +27,7 @@ type Partition struct {
 	number int32
 	epoch  int64                // the greatest cut so far
 	force  schemas.ControlState // what the control records so far have left in force
-	base   int64                // a generation, not younger than the epoch, that was seen published
+	base   schemas.Generation   // not younger than the epoch, and seen published
 	next   int64                // offset of the next record
 	passed int64                // offsets that it went past without deciding, because it fell back behind a cut
 	stored int64                // everything below is durable: the position as it is stored
@@ -90,7 +90,7 @@ func Open(ctx context.Context, stores Stores, number int32) (*Partition, error) 
 	position.Control.Cut = position.Epoch // one that an earlier release wrote has no control state
 	return &Partition{
 		Stores: stores, number: number, passed: position.Offset - was,
-		epoch: position.Epoch, base: base.Run, next: position.Offset, stored: position.Offset, event: position.Event,
+		epoch: position.Epoch, base: base, next: position.Offset, stored: position.Offset, event: position.Event,
 		force: position.Control, misplaced: position.Misplaced,
 		visitors: make(map[string]*member),
 		panes:    make(panes),
@@ -228,12 +228,14 @@ func (p *Partition) one(r *schemas.Record) (*member, error) {
 }
 
 // trigger notes the actions that an event triggers. They are part of what was
-// decided: campaigns that are in force only later change nothing of it in a replay.
+// decided, and follow from the log: which campaigns are in force, and which set of views
+// acts, stands in a record before the event.
 func (p *Partition) trigger(m *member, unit *visitor.Unit, e *schemas.Event, d *visitor.Decided) {
-	if p.Triggers == nil {
-		return
+	in := p.force.Campaigns
+	if p.Triggers == nil || in.Number == 0 || in.Views != p.Set {
+		return // no campaign, or another set of views acts
 	}
-	triggers := p.Triggers()
+	triggers := p.Triggers(in)
 	if triggers == nil {
 		return
 	}
@@ -331,7 +333,7 @@ func (p *Partition) load(ctx context.Context, records []schemas.Record) error {
 // one that was published before they were read, so that its cells were there,
 // and is still kept after it, so that nobody had begun to delete them, however
 // long this process was frozen in between.
-func (p *Partition) read(ctx context.Context, devices []string) ([]schemas.Row, int64, error) {
+func (p *Partition) read(ctx context.Context, devices []string) ([]schemas.Row, schemas.Generation, error) {
 	keys := make([]schemas.Key, len(devices))
 	for i, device := range devices {
 		keys[i] = schemas.VisitorKey(device)
@@ -339,24 +341,24 @@ func (p *Partition) read(ctx context.Context, devices []string) ([]schemas.Row, 
 	for {
 		rows, err := p.Views.Get(ctx, keys...)
 		if err != nil {
-			return nil, 0, fmt.Errorf("read %d visitors: %w", len(keys), err)
+			return nil, p.base, fmt.Errorf("read %d visitors: %w", len(keys), err)
 		}
 		now, err := p.Views.Get(ctx, schemas.KeyPublished)
 		if err != nil {
-			return nil, 0, fmt.Errorf("read what is published: %w", err)
+			return nil, p.base, fmt.Errorf("read what is published: %w", err)
 		}
 		published, err := value[schemas.Published](now[0])
 		if err != nil {
-			return nil, 0, fmt.Errorf("read what is published: %w", err)
+			return nil, p.base, fmt.Errorf("read what is published: %w", err)
 		}
 		youngest, ok := published.Base(p.epoch)
 		if !ok {
-			return nil, 0, fmt.Errorf("epoch %d is older than generation %d, the oldest kept: %w",
+			return nil, p.base, fmt.Errorf("epoch %d is older than generation %d, the oldest kept: %w",
 				p.epoch, published.Oldest().Run, ErrSuperseded)
 		}
 		base := p.base
-		p.base = youngest.Run
-		if _, kept := published.Generation(base); kept {
+		p.base = youngest
+		if _, kept := published.Generation(base.Run); kept {
 			return rows, base, nil
 		}
 	}
@@ -365,7 +367,7 @@ func (p *Partition) read(ctx context.Context, devices []string) ([]schemas.Row, 
 // member makes a visitor from its row: the generation worked on and the epochs
 // from there up to the current one. Cells of later epochs are another owner's
 // and lie in this one's future.
-func (p *Partition) member(device string, row schemas.Row, base int64) (*member, error) {
+func (p *Partition) member(device string, row schemas.Row, base schemas.Generation) (*member, error) {
 	m := &member{device: device, stamp: -1}
 	m.Device, m.Limits = visitor.HashDevice(device), p.Limits
 	cells, current, err := p.cells(row, base)
@@ -390,7 +392,7 @@ func (p *Partition) member(device string, row schemas.Row, base int64) (*member,
 // cells decodes what of a row lies between the base and the current epoch, in
 // the order of the log. current is the stamp of the last one if it is the current
 // epoch's, else -1.
-func (p *Partition) cells(row schemas.Row, base int64) (cells []*visitor.Cell, current int64, err error) {
+func (p *Partition) cells(row schemas.Row, base schemas.Generation) (cells []*visitor.Cell, current int64, err error) {
 	current = -1
 	for _, c := range row.Since(base, p.epoch) {
 		cell := new(visitor.Cell)

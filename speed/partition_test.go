@@ -198,7 +198,7 @@ func TestEventsGoOnWithoutAModel(t *testing.T) {
 		t.Fatal(err)
 	}
 	var c visitor.Cell
-	cells := rows[0].Since(1, math.MaxInt64)
+	cells := rows[0].Since(schemas.Generation{Run: 1}, math.MaxInt64)
 	if len(cells) != 1 || c.UnmarshalBinary(cells[0].Value) != nil || c.Units.Unit("").Events() != 3 {
 		t.Errorf("the row has the cells %v, want one of three events", cells)
 	}
@@ -225,7 +225,7 @@ func TestCutsThatCount(t *testing.T) {
 		t.Fatal(err)
 	}
 	var epochs []string
-	for _, c := range rows[0].Since(0, math.MaxInt64) {
+	for _, c := range rows[0].Since(schemas.Generation{}, math.MaxInt64) {
 		epochs = append(epochs, c.Column)
 	}
 	if got, want := fmt.Sprint(epochs), "[s:1 s:5000 s:4294972296]"; got != want {

@@ -61,8 +61,8 @@ type Stores struct {
 	Set         string // name of the set of views, by which control records call it
 	Decisions   Decisions
 	Actions     Actions
-	Triggers    func() Triggers // the campaigns in force; nil: none act here
-	Model       func() *Model   // the model in force; nil: none yet
+	Triggers    func(campaigns schemas.InForce) Triggers // of the campaigns that the log has put in force in this set of views; nil: none act here
+	Model       func() *Model                            // the model in force; nil: none yet
 	Now         func() time.Time
 	Metrics     *Metrics
 	Health      layer.Reporter // nil: nobody is told

@@ -137,7 +137,7 @@ func (s *stack) batch() *batch.Layer {
 		Settings: batch.Settings{
 			Partitions: s.config.Log.Partitions, Segments: c.Segments, Restarts: c.Restarts, Seed: c.Seed,
 			Memory: c.Memory, Sample: 250_000, ArchiveRows: int64(c.ArchiveRows), ArchiveFile: c.ArchiveFile, ArchiveHeld: c.ArchiveHeld,
-			Patience: 10 * time.Minute, Grace: time.Minute, Holder: fmt.Sprintf("process %d on %s", os.Getpid(), host),
+			Patience: 10 * time.Minute, Grace: time.Minute, Set: s.config.Views, Holder: fmt.Sprintf("process %d on %s", os.Getpid(), host),
 		},
 		Views: s.views, Log: s.producer, Files: s.files, Now: time.Now, Health: s.health,
 	}

@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 
 	"fernweh/model/kpi"
 	"fernweh/model/visitor"
@@ -14,19 +16,43 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
+// ours is the set of views of the promise; another one is named in some records.
+const ours = "ours"
+
 // toy is the campaigns of the promise: one with a cap, one that comes again and
-// ends with a booking, and one of a control group.
-func toy(_ *visitor.Visitor, _ *visitor.Unit, e *schemas.Event) []visitor.Proposal {
+// ends with a booking, and one of a control group. Their version is what the log has
+// put in force.
+func toy(version string, e *schemas.Event) []visitor.Proposal {
 	switch e.Kind {
 	case schemas.Kind_KIND_OFFER_VIEW:
-		return []visitor.Proposal{{Campaign: "viewed", Version: "1", Cap: 2}}
+		return []visitor.Proposal{{Campaign: "viewed", Version: version, Cap: 2}}
 	case schemas.Kind_KIND_SEARCH:
 		return []visitor.Proposal{
-			{Campaign: "searched", Version: "1", Again: 30 * 60_000_000, ExitOnBooking: true},
-			{Campaign: "control", Version: "1", Control: true},
+			{Campaign: "searched", Version: version, Again: 30 * 60_000_000, ExitOnBooking: true},
+			{Campaign: "control", Version: version, Control: true},
 		}
 	}
 	return nil
+}
+
+func toys(in schemas.InForce) speed.Triggers {
+	return func(_ *visitor.Visitor, _ *visitor.Unit, e *schemas.Event) []visitor.Proposal {
+		return toy(in.Names[0], e)
+	}
+}
+
+// campaign puts campaigns in force in one partition, now and then of another set of
+// views, or with a number that has been before.
+func (w *world) campaign() {
+	p := w.rand.IntN(partitions)
+	c := &schemas.CampaignsInForce{Views: ours, Campaigns: []string{fmt.Sprint("v", len(w.log[p]))}}
+	if w.chance(4) {
+		c.Views = "another"
+	}
+	n := 1 + w.rand.Int64N(w.inForce+3)
+	w.inForce = max(w.inForce, n)
+	w.tell("append %d:%d campaigns %d of %s", p, len(w.log[p]), n, c.Views)
+	w.append(p, schemas.Record{Control: &schemas.Control{Kind: schemas.ControlCampaigns, Number: n, Campaigns: c}})
 }
 
 var errWrong = errors.New("the promise is broken")
@@ -88,7 +114,14 @@ func (w *world) checkActions() error {
 		cells := map[string]*visitor.Cell{}
 		told, ruled := map[string]bool{}, map[string]int{}
 		var due []string
+		var last int64
+		version := "" // in force; empty: no campaign acts here
 		for _, r := range w.log[p] {
+			if c := r.Control; c != nil && c.Number > last {
+				if last, version = c.Number, ""; c.Campaigns.Views == ours {
+					version = c.Campaigns.Campaigns[0]
+				}
+			}
 			e := r.Event
 			if e == nil {
 				continue
@@ -108,8 +141,8 @@ func (w *world) checkActions() error {
 				if v == visitor.Acted {
 					ruled[e.Id]++
 				}
-			case v == visitor.Accepted && !owner.Nobody && c.Units.Unit(owner.Login) != nil && !w.passed[p][r.Offset]:
-				for _, a := range toy(nil, nil, e) {
+			case v == visitor.Accepted && !owner.Nobody && c.Units.Unit(owner.Login) != nil && version != "" && !w.passed[p][r.Offset]:
+				for _, a := range toy(version, e) {
 					due = append(due, fmt.Sprintf("%d-%d-%x-action-%s", p, r.Offset, visitor.HashDevice(e.Device), a.Campaign))
 				}
 			}
@@ -117,6 +150,16 @@ func (w *world) checkActions() error {
 		for _, id := range due {
 			if !told[id] {
 				return fmt.Errorf("action %s is not in the log", id)
+			}
+			delete(told, id)
+		}
+		for id := range told {
+			parts := strings.Split(id, "-")
+			if len(parts) < 5 {
+				continue // a foreign one
+			}
+			if at, _ := strconv.ParseInt(parts[1], 10, 64); !w.passed[p][at] {
+				return fmt.Errorf("action %s is in the log, and nothing triggers it", id)
 			}
 		}
 		for id, n := range ruled {

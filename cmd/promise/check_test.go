@@ -190,7 +190,7 @@ func (w *world) drain(ctx context.Context) error {
 	d := &desk{world: w, failIn: -1}
 	w.layer.Views, w.layer.Log, w.layer.Files = quiet{d}, d, d
 	_, err := w.layer.Run(ctx, nil)
-	for ; errors.Is(err, errFault); _, err = w.layer.Run(ctx, nil) {
+	for ; errors.Is(err, errFault) || overtaken(err); _, err = w.layer.Run(ctx, nil) {
 		w.now = w.now.Add(time.Hour) // the lease of the run that failed runs out
 	}
 	if err != nil && !errors.Is(err, archive.ErrNoCut) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"strings"
 	"time"
 
 	"fernweh/batch"
@@ -61,7 +60,7 @@ func (w *world) work(
 }
 
 // overtaken says that a younger run has published, and so this one may not.
-func overtaken(err error) bool { return strings.Contains(err.Error(), "overtaken by a younger run") }
+func overtaken(err error) bool { return errors.Is(err, batch.ErrOvertaken) }
 
 // A desk is what a batch run works with.
 type desk struct {

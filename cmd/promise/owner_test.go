@@ -173,7 +173,7 @@ func (w *world) assign(ctx context.Context, p, slot int, o *owner) bool {
 		w.tell("owner %d/%d opens", p, slot)
 		o.begin(func() error {
 			opened, err := speed.Open(ctx, speed.Stores{
-				Views: o.gate, Decisions: o.gate, Actions: o.gate, Triggers: func() speed.Triggers { return toy }, Model: func() *speed.Model { return nil }, MaxVisitors: 3, Limits: w.limits,
+				Views: o.gate, Decisions: o.gate, Actions: o.gate, Set: ours, Triggers: toys, Model: func() *speed.Model { return nil }, MaxVisitors: 3, Limits: w.limits,
 				Now: func() time.Time { return w.now }, Metrics: speed.NewMetrics(prometheus.NewRegistry()),
 			}, int32(p))
 			if o.partition = opened; err == nil {

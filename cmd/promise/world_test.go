@@ -45,6 +45,7 @@ type world struct {
 	changed bool    // the views may have changed since they were checked
 	frozen  *frozen // a reader; nil: none is
 
+	inForce int64                      // greatest number of a record of campaigns
 	actions map[string][]byte          // that were appended, by id
 	passed  [partitions]map[int64]bool // offsets that no owner has decided for certain
 }
@@ -72,7 +73,7 @@ func newWorld(seed uint64, law sabotage, open func() (views, error)) (*world, er
 	w.layer = &batch.Layer{
 		Settings: batch.Settings{
 			Partitions: partitions, Segments: 2, Restarts: 1, Workers: 1 + w.rand.IntN(3), Memory: []int64{30_000, 1 << 30, 1 << 30}[w.rand.IntN(3)], Sample: 100, ArchiveRows: 40,
-			Patience: time.Minute, Grace: time.Minute, Holder: "the world", Limits: w.limits,
+			Patience: time.Minute, Grace: time.Minute, Holder: "the world", Limits: w.limits, Set: ours,
 		},
 		Now:  func() time.Time { return w.now },
 		Wait: func(ctx context.Context, _ time.Duration) bool { return ctx.Err() == nil }, // the world has its own clock
@@ -103,6 +104,9 @@ func (w *world) step(ctx context.Context) error {
 		w.visit()
 	case n < 7:
 		w.strayCut()
+		if w.chance(3) {
+			w.campaign()
+		}
 	case n < 13:
 		return w.speed(ctx)
 	case n < 16:

@@ -524,7 +524,7 @@ func (s viewSuite) generations(t *testing.T) {
 			t.Fatalf("%s: published is %q", when, at.Value)
 		}
 		var got []string
-		for _, c := range s.one(t, s.row("mueller")).Since(generation, math.MaxInt64) {
+		for _, c := range s.one(t, s.row("mueller")).Since(schemas.Generation{Run: generation}, math.MaxInt64) {
 			got = append(got, string(c.Value))
 		}
 		if strings.Join(got, " ") != want {

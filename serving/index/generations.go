@@ -125,7 +125,7 @@ func (f *Follower) fillVisitors(ctx context.Context, g schemas.Generation) error
 	w := &writer{Follower: f, kind: schemas.KindVisitors}
 	index := schemas.IndexVisitorsBatch(g.Run)
 	err = f.Views.Scan(ctx, schemas.TableVisitors, "", "", func(row schemas.Row) error {
-		cell, err := exact(row, g.Run)
+		cell, err := exact(row, g)
 		if err != nil || cell == nil {
 			return err
 		}
@@ -139,13 +139,13 @@ func (f *Follower) fillVisitors(ctx context.Context, g schemas.Generation) error
 
 // exact is the cell of a generation; nil where there is nothing to be found:
 // nobody, or somebody who has been erased since.
-func exact(row schemas.Row, g int64) (*visitor.Cell, error) {
-	c, ok := row.Cell(schemas.ColumnBatch(g))
+func exact(row schemas.Row, g schemas.Generation) (*visitor.Cell, error) {
+	c, ok := row.Batch(g)
 	if !ok {
 		return nil, nil
 	}
 	for _, s := range row.Cells {
-		if column, ok := schemas.ParseColumn(s.Column); !ok || column.Family != schemas.FamilySpeed || column.Number < g {
+		if column, ok := schemas.ParseColumn(s.Column); !ok || column.Family != schemas.FamilySpeed || column.Number < g.Run {
 			continue
 		}
 		var since visitor.Cell
@@ -168,15 +168,15 @@ func exact(row schemas.Row, g int64) (*visitor.Cell, error) {
 
 func (f *Follower) fillPanes(ctx context.Context, g schemas.Generation) error {
 	w := &writer{Follower: f, kind: schemas.KindPanes}
-	index, column := schemas.IndexPanes(g.Run), schemas.ColumnBatch(g.Run)
+	index := schemas.IndexPanes(g.Run)
 	err := f.Views.Scan(ctx, schemas.TablePanes, "", "", func(row schemas.Row) error {
-		c, ok := row.Cell(column)
+		c, ok := row.Batch(g)
 		if !ok {
 			return nil
 		}
 		var v kpi.Value
 		if err := v.UnmarshalBinary(c.Value); err != nil {
-			return fmt.Errorf("read %s of pane %s: %w", column, row.Row, err)
+			return fmt.Errorf("read %s of pane %s: %w", c.Column, row.Row, err)
 		}
 		doc, err := schemas.NewPaneDocument(row.Row)
 		if err != nil {
