@@ -52,7 +52,7 @@ func backedUp(t *testing.T) (*portal, *calls) {
 // elsewhere is the same portal on a directory of its own: another machine.
 func (p *portal) elsewhere() *portal {
 	p.Helper()
-	q := &portal{T: p.T, dir: filepath.Join(p.T.TempDir(), "restored"), doors: [2]string{door(p.T), door(p.T)}}
+	q := &portal{T: p.T, dir: filepath.Join(p.T.TempDir(), "restored"), doors: [2]string{door(p.T), door(p.T)}, key: p.key}
 	for _, arg := range p.args {
 		switch arg {
 		case p.dir:

@@ -108,7 +108,7 @@ func visits(devices, n int) []client.Event {
 func TestRequestsKeepToWhatIsTakenOfADevice(t *testing.T) {
 	c := new(collector)
 	const n = 2*visitor.Remembered + 10
-	client := start(t, c, client.Settings{Lanes: 1, Batch: 4 * n}, nil)
+	client := start(t, c, client.Settings{Lanes: 1, Batch: 4 * n, Linger: time.Hour}, nil)
 	if _, err := client.Send(t.Context(), slices.Values(visits(2, n))); err != nil {
 		t.Fatal(err)
 	}
