@@ -38,7 +38,7 @@ func (r *Reader) EraseKnown(ctx context.Context, device string) ([]*schemas.Even
 // EraseVisitor is the erasure of a device, whether anything is known of it or not:
 // what is still on its way is erased as well.
 func EraseVisitor(device string, now time.Time) []*schemas.Event {
-	return []*schemas.Event{erasure(device, "", now)}
+	return []*schemas.Event{erasure(device, "", now.UnixMicro())}
 }
 
 // ErasePerson is the erasure of a customer: of the login on each of the customer's
@@ -57,7 +57,9 @@ func (r *Reader) ErasePerson(ctx context.Context, customer string) (events []*sc
 		if cell := p.Devices[i].Merged; cell.FirstLogin == customer && !shared(&p.Devices[i], customer) {
 			login = ""
 		}
-		events = append(events, erasure(p.Devices[i].Device, login, r.Now()))
+		// Later than any erasure before it, whatever clock that was stamped by.
+		at := max(r.Now().UnixMicro(), p.Devices[i].Merged.ErasedAt(login)+1)
+		events = append(events, erasure(p.Devices[i].Device, login, at))
 	}
 	return events, p.LeftOut, nil
 }
@@ -73,8 +75,7 @@ func shared(v *VisitorView, customer string) bool {
 }
 
 // erasure is the record that lets every reader forget what was received before it.
-func erasure(device, login string, now time.Time) *schemas.Event {
-	at := now.UnixMicro()
+func erasure(device, login string, at int64) *schemas.Event {
 	id := fmt.Sprintf("erasure-%s-%s-%d", device, login, at)
 	if len(id) > schemas.MaxID {
 		id = fmt.Sprintf("erasure-%x-%d", sha256.Sum256([]byte(id)), at)

@@ -5,6 +5,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"fernweh/schemas"
 	"fernweh/serving"
@@ -91,4 +92,25 @@ func (away) Get(context.Context, ...schemas.Key) ([]schemas.Row, error) {
 
 func (away) Scan(context.Context, schemas.Table, string, string, func(schemas.Row) error) error {
 	return context.DeadlineExceeded
+}
+
+// TestAnErasureIsLaterThanTheOneBefore: whatever clock that was stamped by, what came
+// since is forgotten too.
+func TestAnErasureIsLaterThanTheOneBefore(t *testing.T) {
+	p := &pen{portal: newPortal(t, 2)}
+	hour := p.clock().Add(time.Hour).UnixMicro() // by the clock of another server
+	p.happens(login("dora", "K-9"))
+	p.happens(&schemas.Event{Device: "dora", Kind: schemas.Kind_KIND_ERASURE, Received: hour, Erasure: &schemas.Erasure{Login: "K-9"}})
+	again := login("dora", "K-9")
+	again.Received = hour + 1
+	p.happens(again)
+	s, err := serving.New(serving.Config{Views: p, Partitions: 2, Events: p, Now: p.clock, Access: keyed()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(s.Handler())
+	t.Cleanup(server.Close)
+	if r := do(t, server, "DELETE", "/v1/persons/K-9", ""); r.status != 202 || len(p.written) != 1 || p.written[0].Received <= hour {
+		t.Errorf("the erasure is %v (%d), want it received after %d", p.written, r.status, hour)
+	}
 }

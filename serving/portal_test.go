@@ -159,7 +159,9 @@ func (p *portal) happens(e *schemas.Event) (partition int32, offset int64) {
 	if e.Time == 0 {
 		e.Time = p.clock().UnixMicro()
 	}
-	e.Received = e.Time
+	if e.Received == 0 {
+		e.Received = e.Time
+	}
 	partition = schemas.Partition(e.Device, p.partitions)
 	offset = p.append(partition, 1)
 	v := p.devices[e.Device]
@@ -169,9 +171,7 @@ func (p *portal) happens(e *schemas.Event) (partition int32, offset int64) {
 	}
 	_, _, decided := v.Apply(offset, e)
 	epoch := p.published.Current
-	for _, d := range decided.Panes {
-		p.pane(partition, offset, d)
-	}
+	decided.Effects(func(d kpi.Delta) { p.pane(partition, offset, d) })
 	for _, l := range decided.Links {
 		p.put(schemas.PersonKey(l.Login), schemas.ColumnLink(e.Device), offset,
 			schemas.EncodeJSON(schemas.Link{Linked: l.Linked}))

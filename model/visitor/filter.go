@@ -230,6 +230,20 @@ func (f *Filter) forget(l Limits, login uint64, at int64) {
 	f.ErasedLogins = slices.Delete(f.ErasedLogins, earliest, earliest+1)
 }
 
+// ErasedAt is when the device or the login was last erased, UTC microseconds; 0: never.
+// An erasure that is not later erases nothing.
+func (f *Filter) ErasedAt(login string) int64 {
+	at := f.Erased
+	if login == "" {
+		return at
+	}
+	at = max(at, f.ErasedOthers)
+	if i, found := f.erasedLogin(HashLogin(login)); found {
+		at = max(at, f.ErasedLogins[i].At)
+	}
+	return at
+}
+
 // erased says whether an event of the owner, received then, is of what was erased.
 func (f *Filter) erased(o Owner, received int64) bool {
 	if received <= f.Erased && f.Erased > 0 {
