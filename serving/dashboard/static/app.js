@@ -125,8 +125,14 @@ const tick = () => document.querySelectorAll('[data-age]').forEach(say);
 
 // --- questions
 
+// The key that an operator has given lives as long as the tab, and goes nowhere but
+// to this portal.
+const KEY = 'fernweh-key';
+const key = () => sessionStorage.getItem(KEY);
+
 async function ask(path) {
-  const response = await fetch(path, { headers: { Accept: 'application/json' }, signal: AbortSignal.timeout(PATIENCE) });
+  const headers = { Accept: 'application/json', ...(key() && { Authorization: `Bearer ${key()}` }) };
+  const response = await fetch(path, { headers, signal: AbortSignal.timeout(PATIENCE) });
   if (response.ok) return response.json();
   let problem = {};
   try { problem = await response.json(); } catch { /* a proxy's page: the status must do */ }
@@ -445,7 +451,24 @@ async function search(id) {
       if (e.status !== 404) failed = e;
     }
   }
+  if (failed?.status === 401) return { locked: true, fresh: true };
   return failed ? { error: failed.message, again: !(failed.status < 500) } : {};
+}
+
+// lock asks for the key that personal answers need off this machine.
+function lock() {
+  const refused = key() !== null;
+  const form = el('form', { id: 'unlock' },
+    el('label', { for: 'key' }, t(refused ? 'key.wrong' : 'key.label')),
+    el('div', { class: 'row' },
+      el('input', { id: 'key', name: 'key', type: 'password', autocomplete: 'off', required: '' }),
+      el('button', { type: 'submit' }, t('key.use'))));
+  form.addEventListener('submit', (e) => {
+    e.preventDefault();
+    sessionStorage.setItem(KEY, form.elements.key.value.trim());
+    find(found.id);
+  });
+  return form;
 }
 
 function showFound() {
@@ -454,7 +477,10 @@ function showFound() {
   if (!found) $('visitor').replaceChildren(empty('', t('visitor.hint')));
   else if (found.visitor) $('visitor').replaceChildren(...visitor(found.visitor));
   else if (found.person) $('visitor').replaceChildren(...person(found.person));
-  else if (found.error) $('visitor').replaceChildren(empty('', t('visitor.failed', found.error)));
+  else if (found.locked) {
+    if (!document.getElementById('unlock') || found.fresh) $('visitor').replaceChildren(lock());
+    found.fresh = false;
+  } else if (found.error) $('visitor').replaceChildren(empty('', t('visitor.failed', found.error)));
   else $('visitor').replaceChildren(empty(t('visitor.none', found.id), t('visitor.none.hint')));
 }
 

@@ -170,6 +170,24 @@ const steps = {
     await shot(page, 'empty');
   },
 
+  async 'answers about a person ask for a key, once a tab'(open) {
+    const page = await open(PORTAL, { expectFailures: true });
+    await page.route(/\/v1\/(visitors|persons)\//, (route) => (route.request().headers().authorization === 'Bearer right'
+      ? route.continue() : route.fulfill({ status: 401, contentType: 'application/problem+json', body: '{"detail":"a key"}' })));
+    await loaded(page);
+    await find(page, 'mueller-laptop');
+    await until(page, 'the page asks for a key', () => document.querySelector('#key')?.type === 'password');
+    assert.match(await text(page, '#unlock label'), /need an administrator/);
+    await page.fill('#key', 'wrong');
+    await page.press('#key', 'Enter');
+    await until(page, 'a wrong key is said', () => /not known/.test(document.querySelector('#unlock label')?.textContent));
+    await shot(page, 'locked');
+    await page.fill('#key', 'right');
+    await page.click('#unlock button');
+    await until(page, 'he is shown', () => document.querySelector('.who strong')?.textContent === 'mueller-laptop');
+    await find(page, 'nobody-here');
+    await until(page, 'the key is kept', () => /nobody-here/.test(document.querySelector('#visitor').textContent) && !document.querySelector('#key'));
+  },
   async 'what stands still is said at once in both languages, and is over when it is over'(open) {
     const page = await open(EMPTY);
     await until(page, 'all is well', () => document.querySelector('#pulse').dataset.state === 'live');
