@@ -15,3 +15,6 @@ func Open(f *Follower, ctx context.Context, partition int32) (
 ) {
 	return f.open(ctx, partition)
 }
+
+// Generations brings what is published to the documents until ctx is done.
+func Generations(f *Follower, ctx context.Context) error { return f.generations(ctx) }

@@ -2,6 +2,7 @@ package index
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -24,11 +25,16 @@ func (f *Follower) generations(ctx context.Context) error {
 	for {
 		err := layer.Guard(func() error { return f.Follow(ctx) })
 		pause := lookEvery
+		_, lacks := errors.AsType[*noModelError](err)
 		switch {
 		case err == nil:
 			wait.Reset()
 			f.Metrics.failed.Set(0)
 			health.Up("generations")
+		case lacks:
+			wait.Reset()
+			f.Metrics.failed.Set(0)
+			health.Limited("generations", err)
 		case ctx.Err() == nil:
 			pause = max(pause, wait.Next())
 			f.Metrics.failed.Set(1)
@@ -53,8 +59,9 @@ func (f *Follower) Follow(ctx context.Context) error {
 		return fmt.Errorf("read what is published: %w", err)
 	}
 	f.published.Store(&published)
+	var lack *noModelError
 	if g, ok := published.Generation(published.Current); ok && g.Run > 0 {
-		if err := f.fill(ctx, g); err != nil {
+		if err := f.fill(ctx, g); err != nil && !errors.As(err, &lack) {
 			return fmt.Errorf("bring generation %d to the documents: %w", g.Run, err)
 		}
 	}
@@ -65,6 +72,9 @@ func (f *Follower) Follow(ctx context.Context) error {
 		return fmt.Errorf("drop old documents: %w", err)
 	}
 	f.Metrics.generation.Set(float64(published.Current))
+	if lack != nil {
+		return fmt.Errorf("the documents of generation %d name no segments: %w", published.Current, lack)
+	}
 	return nil
 }
 
@@ -73,21 +83,49 @@ func filled(g int64) schemas.PositionDocument {
 	return schemas.PositionDocument{Follower: fmt.Sprintf("generation-%d", g), Offset: g}
 }
 
-// fill writes the documents of a generation, unless they are there.
+// unnamed is the mark of a generation all of whose documents are there, without
+// segments. One whose model comes back is written once more, which costs as much as
+// the first time.
+func unnamed(g int64) schemas.PositionDocument {
+	return schemas.PositionDocument{Follower: fmt.Sprintf("generation-%d-unnamed", g), Offset: g}
+}
+
+// has says whether a mark is there.
+func (f *Follower) has(ctx context.Context, mark schemas.PositionDocument) (bool, error) {
+	_, found, err := f.Documents.Get(ctx, schemas.IndexPositions, schemas.DocumentID(schemas.PositionID(mark.Follower, 0)))
+	return found, err
+}
+
+// fill writes the documents of a generation, unless they are there. Without its
+// model they name no segments, which is a noModelError.
 func (f *Follower) fill(ctx context.Context, g schemas.Generation) error {
 	mark := filled(g.Run)
-	_, found, err := f.Documents.Get(ctx, schemas.IndexPositions, schemas.DocumentID(schemas.PositionID(mark.Follower, 0)))
-	if err != nil || found {
+	if found, err := f.has(ctx, mark); err != nil || found {
 		return err
 	}
-	if err := f.fillVisitors(ctx, g); err != nil {
+	model, lack := f.model(ctx, g.Model)
+	if lack != nil {
+		if _, ok := errors.AsType[*noModelError](lack); !ok {
+			return lack
+		}
+		mark = unnamed(g.Run)
+		if found, err := f.has(ctx, mark); err != nil {
+			return err
+		} else if found {
+			return lack
+		}
+	}
+	if err := f.fillVisitors(ctx, g, model); err != nil {
 		return err
 	}
 	if err := f.fillPanes(ctx, g); err != nil {
 		return err
 	}
 	mark.At = schemas.DocTime(f.Now().UnixMicro())
-	return f.Documents.Write(ctx, mark.Document())
+	if err := f.Documents.Write(ctx, mark.Document()); err != nil {
+		return err
+	}
+	return lack
 }
 
 // chunk is how many documents are written at a time.
@@ -117,14 +155,10 @@ func (w *writer) flush(ctx context.Context) error {
 	return nil
 }
 
-func (f *Follower) fillVisitors(ctx context.Context, g schemas.Generation) error {
-	model, err := f.model(ctx, g.Model)
-	if err != nil {
-		return err
-	}
+func (f *Follower) fillVisitors(ctx context.Context, g schemas.Generation, model *model) error {
 	w := &writer{Follower: f, kind: schemas.KindVisitors}
 	index := schemas.IndexVisitorsBatch(g.Run)
-	err = f.Views.Scan(ctx, schemas.TableVisitors, "", "", func(row schemas.Row) error {
+	err := f.Views.Scan(ctx, schemas.TableVisitors, "", "", func(row schemas.Row) error {
 		cell, err := exact(row, g)
 		if err != nil || cell == nil {
 			return err
@@ -257,7 +291,7 @@ func (f *Follower) drop(ctx context.Context, published schemas.Published) error 
 	// The marks first: a generation that is half dropped must not pass for filled.
 	for _, index := range old {
 		if g, ok := generationOf(index); ok {
-			if err := f.Documents.Delete(ctx, filled(g).Document()); err != nil {
+			if err := f.Documents.Delete(ctx, filled(g).Document(), unnamed(g).Document()); err != nil {
 				return err
 			}
 		}

@@ -3,6 +3,7 @@ package index
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"math"
@@ -20,7 +21,18 @@ type model struct {
 	segments *cluster.Model
 }
 
-// model reads the model that a generation was published with.
+// A noModelError says that the model of a generation is not there or makes no
+// sense. The store has answered: what needs no model goes on.
+type noModelError struct {
+	id  string
+	why error
+}
+
+func (e *noModelError) Error() string { return fmt.Sprintf("read model %s: %v", e.id, e.why) }
+
+func (e *noModelError) Unwrap() error { return e.why }
+
+// model reads the model that a generation was published with; nil if with none.
 func (f *Follower) model(ctx context.Context, id string) (*model, error) {
 	if id == "" {
 		return nil, nil
@@ -31,14 +43,14 @@ func (f *Follower) model(ctx context.Context, id string) (*model, error) {
 	}
 	c, ok := rows[0].Cell(schemas.ColumnValue)
 	if !ok {
-		return nil, fmt.Errorf("read model %s: it is published but not there", id)
+		return nil, &noModelError{id, errors.New("it is published but not there")}
 	}
 	m, err := cluster.Decode(c.Value)
 	if err == nil {
 		err = m.CheckFeatures(visitor.Features())
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read model %s: %w", id, err)
+		return nil, &noModelError{id, err}
 	}
 	return &model{id, m}, nil
 }
