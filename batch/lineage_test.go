@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"testing"
+	"time"
 
 	"fernweh/model/kpi"
 	"fernweh/schemas"
@@ -119,5 +120,31 @@ func TestARunWhoseParentIsRolledBackIsNotPublished(t *testing.T) {
 	}
 	if g := p.run().Generation; !slices.Equal(g.Lineage, []int64{1}) {
 		t.Errorf("the next generation descends from %v, want from the one that is published", g.Lineage)
+	}
+}
+
+// TestPruningWaitsForReaders: a reader may work with what was published until a moment
+// ago, so nothing is deleted before the grace is over.
+func TestPruningWaitsForReaders(t *testing.T) {
+	p := newPortal(t)
+	for n := range int64(5) {
+		p.page("anna", n)
+		p.run()
+	}
+	again := func() []string {
+		t.Helper()
+		if _, err := p.Layer.Run(t.Context(), nil); err != nil {
+			t.Fatal(err)
+		}
+		return p.columns(schemas.TableVisitors)[schemas.VisitorKey("anna").Row]
+	}
+	before := p.columns(schemas.TableVisitors)[schemas.VisitorKey("anna").Row]
+	p.now = time.UnixMicro(p.published().Kept[0].At).Add(p.Grace - 1)
+	if now := again(); !slices.Equal(now, before) {
+		t.Errorf("within the grace the columns %v become %v", before, now)
+	}
+	p.now = time.UnixMicro(p.published().Kept[0].At).Add(p.Grace)
+	if now := again(); slices.Contains(now, before[0]) {
+		t.Errorf("after the grace the columns %v become %v, want the first one gone", before, now)
 	}
 }
