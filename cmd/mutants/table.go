@@ -13,7 +13,7 @@ const (
 func table() []mutant {
 	var all []mutant
 	for _, part := range [][]mutant{filterMutants(), actionMutants(), historyMutants(), countMutants(), measureMutants(), featureMutants(), codecMutants(), runMutants(),
-		readMutants()} {
+		readMutants(), flushMutants(), batchMutants(), schemaMutants(), servingMutants()} {
 		all = append(all, part...)
 	}
 	return all
