@@ -148,3 +148,20 @@ func TestPruningWaitsForReaders(t *testing.T) {
 		t.Errorf("after the grace the columns %v become %v, want the first one gone", before, now)
 	}
 }
+
+// TestAProgramThatKnowsOtherKindsWritesEverything: it may read a record below the
+// parent's cut that the parent left out.
+func TestAProgramThatKnowsOtherKindsWritesEverything(t *testing.T) {
+	p := newPortal(t)
+	p.page("anna", 0)
+	p.run()
+	before := p.published()
+	old := schemas.EncodeJSON(before)
+	before.Kept[0].Kinds--
+	if done, err := p.views.CompareAndSet(t.Context(), schemas.KeyPublished, schemas.ColumnValue, old, schemas.EncodeJSON(before)); err != nil || !done {
+		t.Fatal(done, err)
+	}
+	if g := p.run().Generation; len(g.Lineage) > 0 {
+		t.Errorf("the generation descends from %v, which another program made", g.Lineage)
+	}
+}

@@ -114,3 +114,22 @@ func TestAnErasureIsLaterThanTheOneBefore(t *testing.T) {
 		t.Errorf("the erasure is %v (%d), want it received after %d", p.written, r.status, hour)
 	}
 }
+
+// TestAnErasedDestinationIsNotListed: what only the erased have looked for is no
+// longer named, not even with a zero.
+func TestAnErasedDestinationIsNotListed(t *testing.T) {
+	p := newPortal(t, 2)
+	p.happens(search("anna", "Anna's secret island", 2, 0))
+	p.happens(search("ben", "Sylt", 2, 0))
+	p.happens(&schemas.Event{Device: "anna", Kind: schemas.Kind_KIND_ERASURE, Erasure: &schemas.Erasure{}})
+	s, err := serving.New(serving.Config{Views: p, Partitions: 2, Now: p.clock, Access: keyed()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(s.Handler())
+	t.Cleanup(server.Close)
+	r := do(t, server, "GET", "/v1/kpis?window=4h&by=destination", "")
+	if r.status != 200 || !strings.Contains(string(r.body), "Sylt") || strings.Contains(string(r.body), "secret") {
+		t.Errorf("the answer is %d %s, want Sylt and nothing of the erased", r.status, r.body)
+	}
+}

@@ -304,6 +304,9 @@ func (x *exhibit) destinations() []DestinationCount {
 			continue
 		}
 		searches, views, bookings := x.tally(kpi.Searches, p.Dim), x.tally(kpi.Views, p.Dim), x.tally(kpi.Bookings, p.Dim)
+		if searches.Value.Sum == 0 && views.Value.Sum == 0 && bookings.Value.Sum == 0 {
+			continue // all that was done about it was erased
+		}
 		sum[p.Dim.Value] = DestinationCount{
 			Destination{p.Dim.Value, searches.Value.Sum, views.Value.Sum, bookings.Value.Sum},
 			stateOf(searches.Live || views.Live || bookings.Live),

@@ -32,7 +32,7 @@ func flushMutants() []mutant {
 		{"the filter begins anew at a cut", "law 1", partition, "m.Cell = visitor.Cell{Filter: whole.Filter}", "m.Cell = visitor.Cell{}", by},
 		{"what was last said is not read", "law 4", partition, "if m.now, err = decodeDecision(c.Value); err != nil {", "if _, err = decodeDecision(c.Value); err != nil {", by},
 		{"the same is said each time", "law 4", partition, "m.now.ID == s.ID && m.now.Model == s.Model && m.now.Login == login {", "false {", by},
-		{"a pruned generation is worked on", "law 3", partition, "if _, kept := published.Generation(base); kept {", "if true {", by},
+		{"a pruned generation is worked on", "law 3", partition, "if _, kept := published.Generation(base.Run); kept {", "if true {", by},
 		{"who falls back begins at the cut", "law 3", partition, "Offset: base.Cut(number) + 1, Epoch", "Offset: base.Cut(number) + 2, Epoch", by},
 	}
 }
@@ -46,7 +46,12 @@ func batchMutants() []mutant {
 		{"batch links nobody", "batch", fold, "err == nil && login != \"\" {", "err == nil && login == \"-\" {", by},
 		{"a batch link is stamped with the cut", "law 4", fold, "f.manifest.Cuts()[w.partition] - 1", "f.manifest.Cuts()[w.partition] + 3", by},
 		{"batch measures no units", "law 2", fold, "d.Units.Measure(f.totals.add)", "", by},
-		{"the oldest kept generation is pruned", "law 3", prune, "col.Number < oldest {", "col.Number <= oldest {", by},
+		{"the oldest kept generation is pruned", "law 3", prune, "col.Number < oldest && !read[c.Column] {", "col.Number <= oldest {", by},
+		{"a device of the parent is not written although it changed", "law 19", fold, "if d.last < since {", "if d.last < since+1000 {", by},
+		{"panes that are gone stay", "law 19", "batch/lineage.go", "case v.Zero() && !before.Zero():", "case false:", by},
+		{"changed panes are not written", "law 19", "batch/lineage.go", "!v.Zero() && bytes.Equal(now, c.Value)", "!v.Zero() && len(now) >= len(c.Value[:0]) && !bytes.Equal(now, nil)", by},
+		{"a run whose parent is gone is published", "law 19", run, "!kept && r.parent.Run > 0 {", "false && !kept {", by},
+		{"generations do not carry what is in force", "law 16", fold, "w.force.Apply(&r, w.set)", "", by},
 		{"prune does not wait for readers", "law 3", prune, "< r.Grace {", "< 0 {", by},
 		{"an older generation is published over a younger", "law 3", run, "published.Kept[0].Run > g.Run {", "published.Kept[0].Run > g.Run+1000 {", by},
 		{"dimensions are merged as measures", "batch", sums, "m.add(uint64(s.number(o.dims[p.of>>measureBits]))<<measureBits|p.of&(1<<measureBits-1), p.sum)", "m.add(p.of, p.sum)", by},
@@ -57,13 +62,17 @@ func batchMutants() []mutant {
 
 func schemaMutants() []mutant {
 	const meta, tables, columns, archive = "schemas/meta.go", "schemas/tables.go", "schemas/columns.go", "schemas/archive.go"
-	base, rows := []string{"./schemas", histories}, []string{"./schemas", "./batch/archive", histories}
+	base, rows := []string{"./schemas", "./speed", "./batch -run Generation|Changed|Rolled|Prun", histories}, []string{"./schemas", documented + " -run Archive", "./batch/archive"}
 	return []mutant{
 		{"a base younger than the epoch", "law 3", meta, "if g.Run <= epoch {", "if g.Run <= epoch+1 {", base},
 		{"the second oldest is called the oldest", "law 3", meta, "return p.Kept[len(p.Kept)-1]", "return p.Kept[0]", base},
 		{"a rollback keeps the younger", "law 3", meta, "Kept: p.Kept[i:]", "Kept: p.Kept", base},
-		{"readers take the epoch before too", "law 3", tables, "!ok || col.Number < g ||", "!ok || col.Number < g-1 ||", base},
-		{"readers take every generation", "law 3", tables, "|| col.Family == FamilyBatch && col.Number != g {", "{", base},
+		{"readers take the epoch before too", "law 3", tables, "col.Number >= g.Run && col.Number <= epoch", "col.Number >= g.Run-1 && col.Number <= epoch", base},
+		{"readers take every generation", "law 3", tables, "col.Number > run && g.Takes(col.Number)", "col.Number > run", base},
+		{"readers take the eldest of a lineage", "law 19", tables, "youngest, run, found = c, col.Number, true", "if !found {\n\t\t\t\tyoungest, run, found = c, 0, true\n\t\t\t}", base},
+		{"a lineage has no end", "law 19", meta, "len(g.Lineage) >= longestLineage", "false", base},
+		{"a run descends from another program's", "law 19", meta, " || g.Kinds != len(Kind_name)", "", []string{"./batch -run Kinds"}},
+		{"generation 0 is dropped at once", "law 3", meta, "dropped := p.Dropped || len(kept) > KeptGenerations", "dropped := true", base},
 		{"epochs are merged the youngest first", "law 1", tables, "cmp.Compare(a.at.Number, b.at.Number), cmp.Compare(a.at.Partition", "cmp.Compare(b.at.Number, a.at.Number), cmp.Compare(a.at.Partition", base},
 		{"the fold reads no device class, campaign, referrer", "columns", archive, "\"referrer\", \"campaign_source\", \"campaign_name\", \"device_class\",", "", rows},
 		{"the fold reads no stars and prices", "columns", archive, "\"styles\", \"stars\", \"price\",", "\"styles\",", rows},

@@ -212,6 +212,9 @@ func (f *Follower) fillPanes(ctx context.Context, g schemas.Generation) error {
 		if err := v.UnmarshalBinary(c.Value); err != nil {
 			return fmt.Errorf("read %s of pane %s: %w", c.Column, row.Row, err)
 		}
+		if v.Zero() {
+			return nil // it was something in the generation before
+		}
 		doc, err := schemas.NewPaneDocument(row.Row)
 		if err != nil {
 			return err
