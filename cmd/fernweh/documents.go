@@ -18,7 +18,7 @@ import (
 func (s *stack) openDocuments(ctx context.Context) error {
 	c := s.config
 	if len(c.Elastic.URLs) == 0 {
-		program, err := os.Executable()
+		program, err := self()
 		if err != nil {
 			return fmt.Errorf("find the program for the documents' process: %w", err)
 		}
@@ -41,6 +41,20 @@ func (s *stack) openDocuments(ctx context.Context) error {
 	s.documents = d
 	s.closers = append(s.closers, d.Close)
 	return nil
+}
+
+// self is the path of this program. Linux tells it by /proc alone, which a changed
+// root may lack; there it is what the caller's name for it leads to.
+func self() (string, error) {
+	path, err := os.Executable()
+	if err == nil {
+		return path, nil
+	}
+	called, lookup := exec.LookPath(os.Args[0])
+	if lookup != nil {
+		return "", errors.Join(err, lookup)
+	}
+	return filepath.Abs(called)
 }
 
 // documentsCommand is what this program calls itself with, to have the embedded

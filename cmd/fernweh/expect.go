@@ -61,14 +61,28 @@ func embeddedViews(c *config) string {
 	return ", and the views, which fernweh speed makes"
 }
 
-// leftovers are the parts of a portal in the data directory that were made from a log.
+// leftovers are the parts of a portal in the data directory that were made from a
+// log. An empty folder is none: images and mounted volumes bring those.
 func (c *config) leftovers() (left []string) {
 	for _, entry := range entriesOf(c.DataDir) {
-		if _, ofSet := setOf(entry.Name()); ofSet || entry.Name() == "archive" {
+		_, ofSet := setOf(entry.Name())
+		if (ofSet || entry.Name() == "archive") && !isHollow(filepath.Join(c.DataDir, entry.Name())) {
 			left = append(left, entry.Name())
 		}
 	}
 	return left
+}
+
+// isHollow says that a directory holds no file at any depth. One that cannot be read
+// may hold everything, except the folder that a file system makes for its own repair.
+func isHollow(dir string) bool {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return filepath.Base(dir) == "lost+found"
+	}
+	return !slices.ContainsFunc(entries, func(e os.DirEntry) bool {
+		return !e.IsDir() || !isHollow(filepath.Join(dir, e.Name()))
+	})
 }
 
 // expectViews refuses a name that no set of views in the data directory has, unless the command makes it.

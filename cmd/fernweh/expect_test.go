@@ -121,16 +121,43 @@ func refusedWith(t *testing.T, err error, wants ...string) {
 // TestALogIsNotMadeBesideWhatWasMadeFromAnother: the log is what everything else
 // came from.
 func TestALogIsNotMadeBesideWhatWasMadeFromAnother(t *testing.T) {
-	for _, left := range []string{"archive", "views", "views-summer"} {
-		dir := t.TempDir()
-		if err := os.Mkdir(filepath.Join(dir, left), 0o755); err != nil {
+	for _, file := range []string{"archive/origin.json", "archive/events/0/1.parquet", "views/CURRENT", "views-summer/wal/1.log", "archive"} {
+		left, _, _ := strings.Cut(file, "/")
+		t.Run(file, func(t *testing.T) {
+			dir := t.TempDir()
+			if err := errors.Join(os.MkdirAll(filepath.Dir(filepath.Join(dir, file)), 0o755), os.WriteFile(filepath.Join(dir, file), nil, 0o644)); err != nil {
+				t.Fatal(err)
+			}
+			_, _, err := call(nil, "up", "--data-dir="+dir, "--ingest-addr=127.0.0.1:0", "--serve-addr=127.0.0.1:0")
+			refusedWith(t, err, dir, left, "do not belong together")
+			if got := entries(dir); !slices.Equal(got, []string{left}) {
+				t.Errorf("afterwards there are %v, want %s alone", got, left)
+			}
+		})
+	}
+}
+
+// TestEmptyFoldersAreNoLeftovers: an image and a volume that is mounted for the first
+// time bring the folders of a portal without anything in them.
+func TestEmptyFoldersAreNoLeftovers(t *testing.T) {
+	dir, disk := t.TempDir(), t.TempDir()
+	for _, folder := range []string{"archive", "views", "views-summer/wal", "archive/lost+found"} {
+		if err := os.MkdirAll(filepath.Join(dir, folder), 0o755); err != nil {
 			t.Fatal(err)
 		}
-		_, _, err := call(nil, "up", "--data-dir="+dir, "--ingest-addr=127.0.0.1:0", "--serve-addr=127.0.0.1:0")
-		refusedWith(t, err, dir, left, "do not belong together")
-		if got := entries(dir); !slices.Equal(got, []string{left}) {
-			t.Errorf("afterwards there are %v, want %s alone", got, left)
-		}
+	}
+	if err := os.Symlink(disk, filepath.Join(dir, "views-winter")); err != nil {
+		t.Fatal(err)
+	}
+	c := &config{DataDir: dir}
+	if err := c.expectDirectory(makesAll); err != nil {
+		t.Errorf("beside empty folders: %v, want a log made", err)
+	}
+	if err := os.WriteFile(filepath.Join(disk, "CURRENT"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.expectDirectory(makesAll); err == nil || !strings.Contains(err.Error(), "holds views-winter and no log") {
+		t.Errorf("beside a set on another disk: %v, want that one named", err)
 	}
 }
 

@@ -82,6 +82,11 @@ func TestTheImageRuns(t *testing.T) {
 			if err == nil {
 				break
 			}
+			select {
+			case err := <-ended:
+				t.Fatalf("up ends: %v: %s", err, said)
+			default:
+			}
 			if time.Now().After(deadline) {
 				t.Fatalf("health %s: %v: %s", url, err, out)
 			}
