@@ -56,6 +56,14 @@ func TestAlerts(t *testing.T) {
 		{"FernwehViewsFail", "errors", `fernweh_hbase_errors_total{layer="speed"} 0+1x2300`, 1},
 		{"FernwehSpeedRestarts", "again and again", "fernweh_speed_restarts_total 0+1x2300", 1},
 		{"FernwehSpeedRestarts", "once", "fernweh_speed_restarts_total 1x2300", 0},
+		{"FernwehStandsStill", "no series, as there is no trouble", "fernweh_ready 1x2300", 0},
+		{"FernwehStandsStill", "trouble began within this minute", `fernweh_trouble_seconds{component="log",state="down"} _x2160 1 61 121`, 0},
+		{"FernwehStandsStill", "one stands still since now, another long since", "fernweh_trouble_seconds{component=\"archive\",state=\"down\"} 0+60x2300\nfernweh_trouble_seconds{component=\"log\",state=\"down\"} _x2157 1 61 121 181", 2},
+		{"FernwehStandsStill", "it has ended", `fernweh_trouble_seconds{component="log",state="down"} 0+60x2100`, 0},
+		{"FernwehStandsStill", "it goes on with less", `fernweh_trouble_seconds{component="log",state="limited"} 0+60x2300`, 0},
+		{"FernwehLimited", "for an hour", `fernweh_trouble_seconds{component="log",state="limited"} 3600x2300`, 1},
+		{"FernwehLimited", "for a minute", `fernweh_trouble_seconds{component="log",state="limited"} 60x2300`, 0},
+		{"FernwehLimited", "it stands still", `fernweh_trouble_seconds{component="log",state="down"} 3600x2300`, 0},
 	} {
 		t.Run(c.alert+"/"+c.name, func(t *testing.T) {
 			if rules[c.alert] == "" {

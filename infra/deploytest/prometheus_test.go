@@ -6,9 +6,9 @@ import (
 	"go/ast"
 	goparser "go/parser"
 	"go/token"
-	"io/fs"
 	"log/slog"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -87,33 +87,38 @@ func metricsOf(query string) (names []string, err error) {
 	return names, nil
 }
 
+// sources are the files of which the program is built. They are asked of the compiler,
+// so that no folder has to be listed here, and none counts that is built into something else.
+func sources(t *testing.T) (paths []string) {
+	t.Helper()
+	list := exec.Command("go", "list", "-deps", "-f",
+		`{{with .Module}}{{if .Main}}{{range $.GoFiles}}{{$.Dir}}/{{.}}{{"\n"}}{{end}}{{end}}{{end}}`, "./cmd/fernweh")
+	list.Dir = root
+	out, err := list.Output()
+	if err != nil {
+		t.Fatalf("list the program's files: %v", err)
+	}
+	return strings.Fields(string(out))
+}
+
 // literals are the strings in the program's source, file by file: of them the names
 // of metrics are made.
 func literals(t *testing.T) map[string][]string {
 	t.Helper()
 	all := map[string][]string{}
-	for _, folder := range []string{"ingest", "speed", "batch", "serving", "infra", "cmd"} {
-		err := filepath.WalkDir(filepath.Join(root, folder), func(path string, d fs.DirEntry, err error) error {
-			if err != nil || d.IsDir() || filepath.Ext(path) != ".go" || strings.HasSuffix(path, "_test.go") {
-				return err
-			}
-			f, err := goparser.ParseFile(token.NewFileSet(), path, nil, 0)
-			if err != nil {
-				return nil // the compiler will say it better
-			}
-			ast.Inspect(f, func(n ast.Node) bool {
-				if lit, ok := n.(*ast.BasicLit); ok && lit.Kind == token.STRING {
-					if s, err := strconv.Unquote(lit.Value); err == nil {
-						all[path] = append(all[path], s)
-					}
-				}
-				return true
-			})
-			return nil
-		})
+	for _, path := range sources(t) {
+		f, err := goparser.ParseFile(token.NewFileSet(), path, nil, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
+		ast.Inspect(f, func(n ast.Node) bool {
+			if lit, ok := n.(*ast.BasicLit); ok && lit.Kind == token.STRING {
+				if s, err := strconv.Unquote(lit.Value); err == nil {
+					all[path] = append(all[path], s)
+				}
+			}
+			return true
+		})
 	}
 	return all
 }
