@@ -1,6 +1,7 @@
 package docs_test
 
 import (
+	"fmt"
 	"go/ast"
 	"go/doc"
 	"go/parser"
@@ -152,6 +153,38 @@ func TestDocumentedFormats(t *testing.T) {
 	}
 	for _, table := range schemas.Tables() {
 		heading(t, "formats/tables.md", string(table))
+	}
+}
+
+// TestDocumentedDecisions: decisions are numbered from 1 without a gap, each file by
+// itself, the heading has its number, and who points to a number finds it.
+func TestDocumentedDecisions(t *testing.T) {
+	name, number := regexp.MustCompile(`^docs/decisions/(\d{4})-[\w-]+\.md$`), map[string]string{}
+	for page, text := range texts(t, ".md") {
+		m := name.FindStringSubmatch(page)
+		if m == nil {
+			continue
+		}
+		if other := number[m[1]]; other != "" {
+			t.Errorf("%s and %s have one number", page, other)
+		}
+		number[m[1]] = page
+		if want := "# " + strings.TrimLeft(m[1], "0") + ". "; !strings.HasPrefix(text, want) {
+			t.Errorf("%s begins with %.20q, want %q", page, text, want)
+		}
+	}
+	for n := range len(number) {
+		if want := fmt.Sprintf("%04d", n+1); number[want] == "" {
+			t.Errorf("of %d decisions none has the number %s", len(number), want)
+		}
+	}
+	pointer := regexp.MustCompile(`\[(\d{4})\]\((?:[\w./]*/)?(\d{4})-|\bdecisions?[/ ](\d{4})\b`)
+	for file, text := range texts(t, ".go", ".proto", ".md", ".yaml", ".js") {
+		for _, m := range pointer.FindAllStringSubmatch(text, -1) {
+			if m[1] != m[2] || number[m[2]+m[3]] == "" {
+				t.Errorf("%s points by %q to a decision of another number, or to none", file, m[0])
+			}
+		}
 	}
 }
 
