@@ -123,7 +123,15 @@ func TestFullDisk(t *testing.T) {
 		t.Errorf("health of the collector: %s, %v, want refusing", b, err)
 	}
 
+	p.until("with a full disk the portal is not ready", 30*time.Second, func() error {
+		if _, err := p.ask("GET", "/v1/health/ready", nil); statusOf(err) != http.StatusServiceUnavailable {
+			return fmt.Errorf("got %v, want 503", err)
+		}
+		return nil
+	})
+
 	disk.free()
+	p.recovers()
 	p.comeBack(batch, waiting)
 	p.complete(sent, each, "after the disk was full")
 
@@ -149,6 +157,23 @@ func TestFullDisk(t *testing.T) {
 	p.complete(sent+1, each, "after a kill with a full disk")
 	p.batch()
 	p.complete(sent+1, each, "after a batch run")
+}
+
+// recovers waits until nothing is in trouble, as a balancer waits that sends
+// nothing to a portal which is not ready.
+func (p *portal) recovers() {
+	p.Helper()
+	p.until("without an event all works again", 60*time.Second, func() error {
+		p.alive()
+		if s := read[status](p, "/v1/status"); len(s.Degraded) > 0 || !s.Ready {
+			return fmt.Errorf("ready %t, %v", s.Ready, s.Degraded)
+		}
+		b, _, err := send("GET", "http://"+p.doors[0]+"/healthz", nil, nil)
+		if err == nil && !strings.Contains(string(b), `"status":"ok"`) {
+			err = fmt.Errorf("the collector says %s", b)
+		}
+		return err
+	})
 }
 
 // comeBack sends again what had to wait, as clients do.

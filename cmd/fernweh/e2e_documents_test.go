@@ -83,16 +83,7 @@ func TestFullDiskAmongTraffic(t *testing.T) {
 	p.alive()
 
 	disk.free()
-	p.until("all works again", 60*time.Second, func() error {
-		p.alive()
-		for n := range 8 * partitions { // the senders come back, to every partition
-			_, _, _ = p.post(`{"batch":[` + booked(fmt.Sprint("back-", n), fmt.Sprint("back-", n), 1) + `]}`)
-		}
-		if s := read[status](p, "/v1/status"); len(s.Degraded) > 0 || !s.Ready {
-			return fmt.Errorf("ready %t, %v", s.Ready, s.Degraded)
-		}
-		return nil
-	})
+	p.recovers()
 	p.takes(booked("mueller", "after", 1))
 	p.batch()
 }
