@@ -469,6 +469,57 @@ func TestHealthAfterAFullDisk(t *testing.T) {
 	})
 }
 
+// A slowToTell frees the disk before it tells of a refusal, which takes it a while.
+type slowToTell struct {
+	*told
+	disk *disk
+}
+
+func (r slowToTell) Limited(what string, why error) {
+	if strings.Contains(why.Error(), "neither the log nor the spool") {
+		r.disk.set(false)
+		time.Sleep(time.Minute)
+	}
+	r.told.Limited(what, why)
+}
+
+// TestHealthAfterADiskThatIsFreeAtOnce: room that comes while the refusal is being
+// told is no earlier word on it.
+func TestHealthAfterADiskThatIsFreeAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &disk{durable: map[string]int64{}}
+		k := &kafka{fail: away}
+		var r told
+		c := start(t, k, func(cfg *ingest.Config) { cfg.Spool.Create, cfg.Health = d.create, slowToTell{&r, d} })
+		stop := run(t, c)
+		d.set(true)
+		want(t, "refused", post(t, c, page("a", "1")).status, 429)
+		time.Sleep(time.Hour)
+		want(t, "long after", says(r.String(), strings.Contains(health(c), `"status":"ok"`)), "map[] true")
+		stop()
+	})
+}
+
+// TestHealthAfterDroppedLetters: the letter that was dropped last is no trouble for
+// ever either.
+func TestHealthAfterDroppedLetters(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &disk{durable: map[string]int64{}}
+		k := &kafka{fail: away}
+		var r told
+		c := start(t, k, func(cfg *ingest.Config) { cfg.Spool.Create, cfg.Health = d.create, &r })
+		stop := run(t, c)
+		d.set(true)
+		post(t, c, `{"batch":[{"type":}]}`)
+		time.Sleep(time.Hour)
+		want(t, "while it is full", strings.Contains(r.String(), "collector dead letters:limited: they are dropped"), true)
+		d.set(false)
+		time.Sleep(time.Minute)
+		want(t, "when there is room", r.String(), "map[]")
+		stop()
+	})
+}
+
 func TestClientThatHangsUpIsNoOutage(t *testing.T) {
 	k := new(kafka)
 	ctx, cancel := context.WithCancel(t.Context())

@@ -118,6 +118,9 @@ func (c *Collector) keepLetters(ctx context.Context, letters []*schemas.DeadLett
 	if err != nil {
 		c.dropped.Add(int64(len(letters)))
 		c.limited(c.deadLane.name, fmt.Errorf("they are dropped, the senders are told why: %w", err))
+		if c.deadLane.empty() { // else who drains it says when they are taken again
+			c.probeSoon()
+		}
 	}
 }
 
@@ -171,15 +174,12 @@ func (c *Collector) spoolAll(l *lane, records []spool.Record) error {
 	if !c.refused.Swap(true) {
 		c.cfg.Logger.Error("spool takes nothing, clients are asked to wait", "of", l.name, "error", err)
 	}
-	select {
-	case c.refusal <- struct{}{}:
-	default: // it is known
-	}
 	why := fmt.Errorf("neither the log nor the spool takes its events: %w", err)
 	c.limited(l.name, why)
 	if st := c.stats(); !errors.Is(err, spool.ErrFull) || len(c.lanes) == 1 || st.Bytes > nearlyFull(st.Limit) {
 		c.down(doorComponent, why) // what has stopped it would stop every other
 	}
+	c.probeSoon()
 	return &refusal{http.StatusTooManyRequests, "neither the log nor the spool takes events of " + l.name + " now"}
 }
 

@@ -9,6 +9,15 @@ import (
 	"time"
 )
 
+// probeSoon has a refusal probed for its end. It comes after the refusal was told:
+// else the probe's good word could be the earlier one.
+func (c *Collector) probeSoon() {
+	select {
+	case c.refusal <- struct{}{}:
+	default: // it is known
+	}
+}
+
 // keepProbing finds out, after a refusal, when there is room again: who was
 // refused last may have been the last who came, and health would say so for ever.
 func (c *Collector) keepProbing(ctx context.Context) error {
