@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"sync"
 	"time"
 
 	"fernweh/batch"
@@ -62,9 +63,11 @@ func (w *world) work(
 // overtaken says that a younger run has published, and so this one may not.
 func overtaken(err error) bool { return errors.Is(err, batch.ErrOvertaken) }
 
-// A desk is what a batch run works with.
+// A desk is what a batch run works with. Several workers of a run come to it at
+// once, and the world goes on while one is there: so one is there at a time.
 type desk struct {
 	*world
+	mu     sync.Mutex
 	failIn int   // calls until one fails; negative: none does
 	broken error // what went wrong in the world meanwhile
 }
@@ -94,6 +97,8 @@ func (d *desk) meanwhile(ctx context.Context) {
 }
 
 func (d *desk) Get(ctx context.Context, keys ...schemas.Key) ([]schemas.Row, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	if err := d.fail(); err != nil {
 		return nil, err
 	}
@@ -101,6 +106,8 @@ func (d *desk) Get(ctx context.Context, keys ...schemas.Key) ([]schemas.Row, err
 }
 
 func (d *desk) Put(ctx context.Context, cells ...schemas.Cell) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	if err := d.fail(); err != nil {
 		if half := len(cells) / 2; half > 0 {
 			d.changed = true
@@ -114,6 +121,8 @@ func (d *desk) Put(ctx context.Context, cells ...schemas.Cell) error {
 }
 
 func (d *desk) CompareAndSet(ctx context.Context, key schemas.Key, column string, old, new []byte) (bool, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	d.changed = true
 	if key == schemas.KeyNextRun {
 		d.drawn++
@@ -134,6 +143,8 @@ func (d *desk) Scan(ctx context.Context, table schemas.Table, from, to string, t
 }
 
 func (d *desk) Delete(ctx context.Context, cells ...schemas.Cell) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	if err := d.fail(); err != nil {
 		return err
 	}
@@ -144,6 +155,8 @@ func (d *desk) Delete(ctx context.Context, cells ...schemas.Cell) error {
 // AppendCut writes the cut into the partitions in any order, with events between,
 // and may fail after some of them.
 func (d *desk) AppendCut(ctx context.Context, run int64) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	for _, p := range d.rand.Perm(partitions) {
 		if err := d.fail(); err != nil {
 			return err
@@ -158,15 +171,21 @@ func (d *desk) AppendCut(ctx context.Context, run int64) error {
 func (d *desk) Announce(context.Context, string, []byte) error { return nil }
 
 func (d *desk) Create(ctx context.Context, name string, write func(io.Writer) error) (bool, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	return d.files.Create(ctx, name, write)
 }
 
 func (d *desk) Open(ctx context.Context, name string, read func(io.ReaderAt, int64) error) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	return d.files.Open(ctx, name, read)
 }
 
 // List brings the archive up to date first, so that a run need not wait.
 func (d *desk) List(ctx context.Context, prefix string) ([]string, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	for p := range d.log {
 		for int(d.end(p)) < len(d.log[p]) {
 			if err := d.keep(ctx, p, d.rand.IntN(2), len(d.log[p])); err != nil {
@@ -203,5 +222,7 @@ func (w *world) rollback(ctx context.Context) error {
 type quiet struct{ *desk }
 
 func (q quiet) Put(ctx context.Context, cells ...schemas.Cell) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
 	return q.views.Put(ctx, cells...)
 }
