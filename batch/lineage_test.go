@@ -165,3 +165,21 @@ func TestAProgramThatKnowsOtherKindsWritesEverything(t *testing.T) {
 		t.Errorf("the generation descends from %v, which another program made", g.Lineage)
 	}
 }
+
+// TestABatchLinkLiesBelowTheCut: what speed says of a link behind the cut outweighs it.
+func TestABatchLinkLiesBelowTheCut(t *testing.T) {
+	p := newPortal(t)
+	device := "anna"
+	partition := schemas.Partition(device, partitions)
+	p.append(partition, schemas.Record{Event: &schemas.Event{Id: "i", Device: device, User: "mueller", AssumedConsent: true,
+		Kind: schemas.Kind_KIND_IDENTIFY, Time: p.now.UnixMicro(), Received: 1}})
+	g := p.run().Generation
+	rows, err := p.views.Get(t.Context(), schemas.PersonKey("mueller"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, ok := rows[0].Cell(schemas.ColumnLink(device))
+	if !ok || c.Stamp != g.Cut(partition)-1 {
+		t.Errorf("the link is there: %v, stamped %d; want it stamped below the cut at %d", ok, c.Stamp, g.Cut(partition))
+	}
+}

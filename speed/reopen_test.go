@@ -95,3 +95,35 @@ func TestAGenerationThatIsPrunedMeanwhileIsNotWorkedOn(t *testing.T) {
 		t.Errorf("the event counts again: what generation 3 knows of its device was not read")
 	}
 }
+
+// TestALinkIsBrokenWhereItsUnitGoes: a person's row says of a device whether it has a
+// unit of that login.
+func TestALinkIsBrokenWhereItsUnitGoes(t *testing.T) {
+	f := newFixture(t)
+	f.publish(t, twoSegments(t))
+	linked := func() bool {
+		t.Helper()
+		p := f.open(t)
+		if err := p.Handle(t.Context(), f.log[p.Start():]); err != nil {
+			t.Fatal(err)
+		}
+		rows, err := f.views.Get(t.Context(), schemas.PersonKey("mueller"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, _ := rows[0].Cell(schemas.ColumnLink("d"))
+		l, err := schemas.DecodeJSON[schemas.Link](c.Value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return l.Linked
+	}
+	f.append(&schemas.Event{Device: "d", User: "mueller", Kind: schemas.Kind_KIND_IDENTIFY, Received: 1})
+	if !linked() {
+		t.Error("after the login there is no link")
+	}
+	f.append(&schemas.Event{Device: "d", Kind: schemas.Kind_KIND_ERASURE, Received: 2, Erasure: &schemas.Erasure{Login: "mueller"}})
+	if linked() {
+		t.Error("after the erasure the link stands")
+	}
+}

@@ -14,7 +14,6 @@ func flushMutants() []mutant {
 		{"decisions behind the position", "law 4", file, said + actions + links + panes + position, actions + links + panes + position + said, by},
 		{"actions behind the position", "law 4", file, actions + links + panes + position, links + panes + position + actions, by},
 		{"panes behind the position", "law 4", file, panes + position, position + panes, by},
-		{"panes before the cell", "law 4", file, visitors + said + actions + links + panes, panes + visitors + said + actions + links, by},
 		{"links behind the position", "law 4", file, links + panes + position, panes + position + links, by},
 		{"what was decided is dropped one event early", "law 4", file, "ds[i].Offset < offset {", "ds[i].Offset <= offset {", by},
 		{"a pane takes an effect twice", "law 4", file, "if e.offset <= s.stamp {", "if e.offset < s.stamp {", by},

@@ -2,6 +2,7 @@ package visitor_test
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"slices"
 	"testing"
@@ -98,6 +99,22 @@ func TestALoginWithoutAPlaceLeavesNoName(t *testing.T) {
 	}
 	if len(v.Units.Named) != 1 || v.Units.Shared.Events() != 1 {
 		t.Errorf("the epoch's cell has %d units and %d events of nobody, want 1 and 1", len(v.Units.Named), v.Units.Shared.Events())
+	}
+}
+
+// TestALoginLosesItsPlaceInTheEpochToo: what speed writes of an epoch shares a login as
+// the whole history does, though the epoch alone has room for it.
+func TestALoginLosesItsPlaceInTheEpochToo(t *testing.T) {
+	logins := []string{"ann", "bob", "cem"}
+	slices.SortFunc(logins, func(a, b string) int { return cmp.Compare(visitor.HashLogin(a), visitor.HashLogin(b)) })
+	v := visitor.Visitor{Limits: visitor.Limits{Units: 2}}
+	v.Apply(0, by(logins[0], page("a")))
+	v.Cell = visitor.Cell{Filter: v.Filter}
+	v.Apply(1, by(logins[2], page("b")))
+	v.Apply(2, by(logins[1], page("c")))
+	if v.Whole.Unit(logins[2]) != nil || v.Units.Unit(logins[2]) != nil || v.Units.Shared.Events() != 1 {
+		t.Errorf("the login with the largest hash has a unit in the whole: %v, in the epoch: %v; want neither",
+			v.Whole.Unit(logins[2]) != nil, v.Units.Unit(logins[2]) != nil)
 	}
 }
 
