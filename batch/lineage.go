@@ -38,7 +38,7 @@ func (r *run) inherit(ctx context.Context, out *chunks) error {
 		if !ok {
 			return nil
 		}
-		pane, err := parsePane(row.Row)
+		pane, err := kpi.ParseRow(row.Row)
 		if err != nil {
 			return err
 		}
@@ -65,19 +65,4 @@ func (r *run) inherit(ctx context.Context, out *chunks) error {
 		return fmt.Errorf("compare panes with generation %d: %w", r.parent.Run, err)
 	}
 	return nil
-}
-
-func parsePane(row string) (p kpi.Pane, err error) {
-	measure, minute, dim, err := schemas.ParsePaneKey(row)
-	if err != nil {
-		return p, err
-	}
-	p.Minute = minute
-	if p.Measure, err = kpi.ParseMeasure(measure); err == nil {
-		p.Dim, err = kpi.ParseDim(dim)
-	}
-	if err != nil {
-		return p, fmt.Errorf("pane row %q: %w", row, err)
-	}
-	return p, nil
 }

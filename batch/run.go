@@ -266,7 +266,7 @@ func (r *run) panes(ctx context.Context, step *schemas.Step) error {
 		if err != nil {
 			return err
 		}
-		key := schemas.PaneKey(p.Measure.String(), p.Minute, p.Dim.String())
+		key := p.Key()
 		return out.add(ctx, schemas.Cell{Key: key, Column: column, Stamp: r.record.Number, Value: b})
 	})
 	if err == nil {

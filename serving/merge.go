@@ -174,7 +174,7 @@ func MergePane(h Horizon, row schemas.Row) (PaneView, error) {
 		v.Through[p] = h.Through(int32(p))
 	}
 	var err error
-	if v.Pane, err = parsePane(row.Row); err != nil {
+	if v.Pane, err = kpi.ParseRow(row.Row); err != nil {
 		return v, err
 	}
 	sums, err := mergePane(h, row)
@@ -190,22 +190,6 @@ func MergePane(h Horizon, row schemas.Row) (PaneView, error) {
 	}
 	v.Epochs = slices.Compact(v.Epochs)
 	return v, nil
-}
-
-// parsePane reads the row of a pane.
-func parsePane(row string) (p kpi.Pane, err error) {
-	measure, minute, dim, err := schemas.ParsePaneKey(row)
-	if err != nil {
-		return p, err
-	}
-	p.Minute = minute
-	if p.Measure, err = kpi.ParseMeasure(measure); err != nil {
-		return p, fmt.Errorf("read pane row %q: %w", row, err)
-	}
-	if p.Dim, err = kpi.ParseDim(dim); err != nil {
-		return p, fmt.Errorf("read pane row %q: %w", row, err)
-	}
-	return p, nil
 }
 
 // A paneSum is what the cells of a pane add up to.

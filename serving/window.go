@@ -149,7 +149,7 @@ func (s *scan) totals(ctx context.Context, views Views, m kpi.Measure) error {
 
 // add is called for each pane of the range.
 func (s *scan) add(row schemas.Row) error {
-	pane, err := parsePane(row.Row)
+	pane, err := kpi.ParseRow(row.Row)
 	if err != nil {
 		return err
 	}

@@ -153,7 +153,7 @@ func (p *Partition) flushPanes(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		key := paneKey(pane)
+		key := pane.Key()
 		cells = append(cells, schemas.Cell{Key: key, Column: column, Stamp: s.stamp, Value: b})
 	}
 	return p.put(ctx, cells)
@@ -167,7 +167,7 @@ func (p *Partition) loadPanes(ctx context.Context) error {
 		if _, known := p.panes[e.Pane]; !known {
 			p.panes[e.Pane] = nil // claimed: asked for once
 			missing = append(missing, e.Pane)
-			keys = append(keys, paneKey(e.Pane))
+			keys = append(keys, e.Pane.Key())
 		}
 	}
 	if len(missing) == 0 {
@@ -223,8 +223,4 @@ func (p *Partition) evict() {
 	if len(p.panes) > maxPanes {
 		p.panes = make(panes)
 	}
-}
-
-func paneKey(p kpi.Pane) schemas.Key {
-	return schemas.PaneKey(p.Measure.String(), p.Minute, p.Dim.String())
 }
